@@ -1,0 +1,45 @@
+# Everything runs in .venv, which any target makes first. PYTHON chooses the interpreter it is made from.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+WORKERS ?= auto
+
+.PHONY: install demo test lint bench bench-full campaign docs coverage clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "nbvault needs Python 3.10 or newer: set PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/nbvault demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not campaign"
+
+coverage: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not campaign" --cov --cov-report=term
+
+campaign: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) -m campaign
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run.py --notebooks 10000
+
+bench-full: $(STAMP)
+	$(BIN)/python benchmarks/run.py --notebooks 10000 70000
+
+docs: $(STAMP)
+	$(BIN)/python -m pytest -q tests/test_docs.py
+
+clean:
+	rm -rf .venv demo dist build

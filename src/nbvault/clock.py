@@ -1,0 +1,55 @@
+"""Time as a value that is handed in, so that tests need not wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime, timezone
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the program needs of time: the date, a stopwatch, and waiting."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back; only differences mean anything."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let other tasks run for ``seconds``."""
+
+    def wait(self, seconds: float) -> None:
+        """Block this thread for ``seconds``."""
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(timezone.utc)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def iso(moment: datetime) -> str:
+    """A moment as ISO 8601 in UTC with milliseconds, as in trailers and records: ``2026-11-21T02:00:00.000Z``."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_iso(text: str) -> datetime:
+    """The inverse of `iso`; also takes any ISO 8601 time, in UTC where it names no zone.
+
+    Raises:
+        ValueError: the text is no ISO 8601 time.
+    """
+    moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

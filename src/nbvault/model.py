@@ -1,0 +1,222 @@
+"""The words of the product as values: what the workspace shows, what the vault knows, how a session ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from typing import Any, NamedTuple
+
+
+class Language(str, Enum):
+    """The language of a notebook, as the workspace names it."""
+
+    PYTHON = "PYTHON"
+    SQL = "SQL"
+    SCALA = "SCALA"
+    R = "R"
+
+    @property
+    def extension(self) -> str:
+        """The extension of its SOURCE form in the vault, with the dot."""
+        return _EXTENSIONS[self]
+
+
+_EXTENSIONS = {Language.PYTHON: ".py", Language.SQL: ".sql", Language.SCALA: ".scala", Language.R: ".r"}
+
+
+class NotebookFormat(str, Enum):
+    """The format in which a notebook's bytes are kept."""
+
+    SOURCE = "SOURCE"
+    IPYNB = "IPYNB"
+
+
+NOTEBOOK = "NOTEBOOK"
+DIRECTORY = "DIRECTORY"
+REPO = "REPO"
+
+
+class ListedObject(NamedTuple):
+    """One entry of a folder's listing. Times are milliseconds since 1970; 0 where the workspace gave none."""
+
+    object_id: int
+    kind: str
+    path: str
+    language: Language | None = None
+    modified_at_ms: int = 0
+    interactive_at_ms: int = 0
+    interactive_user_id: str = ""
+
+
+class Identity(NamedTuple):
+    """Whom the workspace takes us for."""
+
+    user_id: str
+    user_name: str
+    is_admin: bool
+
+
+class Person(NamedTuple):
+    """An author or committer as Git writes one."""
+
+    name: str
+    email: str
+
+
+UNKNOWN = Person("unknown", "unknown@nbvault.invalid")
+NBVAULT = Person("nbvault", "nbvault@nbvault.invalid")
+
+
+class Row(NamedTuple):
+    """What the vault knows of one living notebook. The times are those listed *before* the export.
+
+    `since` is the session in which the notebook took this repository path.
+    """
+
+    object_id: int
+    path: str
+    repo_path: str
+    language: Language
+    modified_at_ms: int
+    interactive_at_ms: int
+    editor: str
+    format: NotebookFormat
+    since: str
+
+
+class Tombstone(NamedTuple):
+    """What the vault remembers of a deleted notebook: where it last was, its last blob, and who says so."""
+
+    object_id: int
+    path: str
+    repo_path: str
+    blob: str
+    session: str
+    since: str
+
+
+class Rename(NamedTuple):
+    """A notebook's move from one path to another in a session."""
+
+    object_id: int
+    session: str
+    old_path: str
+    new_path: str
+    old_repo_path: str
+    new_repo_path: str
+    old_since: str
+
+
+class State(str, Enum):
+    """The final state of a listed object: every one has exactly one."""
+
+    SAVED = "saved"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class Status(str, Enum):
+    """How a session ended; `running` until then."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An object that was not backed up in a session, and why.
+
+    `since` is when this object first had it; `acknowledged_by` is empty until an administrator accepts it.
+    """
+
+    object_id: int
+    path: str
+    state: State
+    reason: str
+    since: str = ""
+    stale: bool = False
+    acknowledged_by: str = ""
+
+
+@dataclass(slots=True)
+class Counts:
+    """The ledger in numbers: ``listed = saved + unchanged + skipped + failed`` and ``saved = added + modified + renamed``."""
+
+    listed: int = 0
+    folders: int = 0
+    saved: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+    failed: int = 0
+    added: int = 0
+    modified: int = 0
+    renamed: int = 0
+    deleted: int = 0
+    held_deletions: int = 0
+    drift: int = 0
+    conflicts: int = 0
+    out_of_scope: int = 0
+
+    def add_up(self) -> bool:
+        """Whether every listed object is in exactly one state."""
+        return (
+            self.listed == self.saved + self.unchanged + self.skipped + self.failed
+            and self.saved == self.added + self.modified + self.renamed
+        )
+
+
+@dataclass(slots=True)
+class RequestCounts:
+    """Requests sent to the workspace, by kind; `throttled` counts the answers 429."""
+
+    list: int = 0
+    export: int = 0
+    export_folder: int = 0
+    other: int = 0
+    throttled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReport:
+    """The whole truth about one session; printed, stored and recorded from this one value."""
+
+    session: str
+    status: Status
+    exit_code: int
+    started_at: datetime
+    ended_at: datetime
+    counts: Counts = field(default_factory=Counts)
+    unreadable_folders: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    requests: RequestCounts = field(default_factory=RequestCounts)
+    bytes_exported: int = 0
+    commits: int = 0
+    head: str | None = None
+    tag: str | None = None
+    pushed: bool = False
+    resumed: bool = False
+    error: str = ""
+    dry_run: bool = False
+    notes: tuple[str, ...] = ()
+
+    def evolve(self, **changes: Any) -> SessionReport:
+        """The same report with some fields replaced."""
+        return replace(self, **changes)
+
+
+class FileChange(NamedTuple):
+    """One path of a Git tree set to a blob, or removed where `blob` is empty."""
+
+    path: str
+    blob: str = ""
+
+
+def index_by_id(rows: Iterable[Row]) -> dict[int, Row]:
+    """Rows by object id."""
+    return {row.object_id: row for row in rows}
