@@ -146,7 +146,10 @@ class Problem:
 
 @dataclass(slots=True)
 class Counts:
-    """The ledger in numbers: ``listed = saved + unchanged + skipped + failed`` and ``saved = added + modified + renamed``."""
+    """The ledger in numbers.
+
+    ``listed = saved + unchanged + skipped + failed`` and ``saved = added + modified + renamed``.
+    """
 
     listed: int = 0
     folders: int = 0
