@@ -1,0 +1,207 @@
+"""Which names are taken in which folder of the repository, and the form that each new notebook gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from nbvault.model import Row
+from nbvault.paths import PATH_LIMIT_BYTES, Form, PathTooLong, UnwritablePath, folder_forms, forms, key
+
+VAULT_FILES = ("README.md", ".gitattributes", ".gitignore")
+
+
+class _Folder:
+    """A folder with something in it. In `entries` a file is its name, and a list holds what shares a key.
+
+    Sharing happens only to what was there already: foreign files, and names that a newer Unicode folds differently.
+    """
+
+    __slots__ = ("entries", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.entries: dict[str, _Entry | list[_Entry]] = {}
+
+    def at(self, name_key: str) -> Sequence[_Entry]:
+        found = self.entries.get(name_key)
+        if found is None:
+            return ()
+        return found if isinstance(found, list) else (found,)
+
+    def add(self, name_key: str, entry: _Entry) -> None:
+        others = self.at(name_key)
+        self.entries[name_key] = [*others, entry] if others else entry
+
+    def remove(self, name_key: str, entry: _Entry) -> None:
+        left = list(self.at(name_key))
+        left.remove(entry)
+        if not left:
+            del self.entries[name_key]
+        else:
+            self.entries[name_key] = left if len(left) > 1 else left[0]
+
+    def folder(self, name: str) -> _Folder | None:
+        return next((entry for entry in self.at(key(name)) if isinstance(entry, _Folder) and entry.name == name), None)
+
+    def holds_file(self, name: str) -> bool:
+        return name in self.at(key(name))
+
+
+_Entry: TypeAlias = str | _Folder
+
+
+class Namespace:
+    """The names in use in the repository; one value for a whole session.
+
+    Folders and notebooks share one namespace, and a folder's name is free again when nothing is under it. Every
+    `occupy` and every `assign` is undone by one `release`. The answers depend on the order of the calls: whoever
+    wants the same tree from the same workspace assigns in sorted order.
+
+    Args:
+        reserved: Repository paths, files or folders, that are not nbvault's and never given away. The files that
+            nbvault itself keeps at the root are always among them.
+    """
+
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
+        self._root = _Folder("")
+        for path in {*VAULT_FILES, *reserved}:
+            parent, name = self._parent_of(path)
+            # No component begins with NUL, so this entry takes the key and is never mistaken for a notebook's file.
+            parent.add(key(name), "\0" + name)
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], *, reserved: Iterable[str] = ()) -> Namespace:
+        """The namespace in which every carried row holds its repository path."""
+        namespace = cls(reserved)
+        for row in rows:
+            namespace.occupy(row.repo_path)
+        return namespace
+
+    def occupy(self, repo_path: str) -> None:
+        """Take a repository path; never refuses, whatever stands there."""
+        parent, name = self._parent_of(repo_path)
+        name_key = key(name)
+        parent.add(name_key, name_key if name_key == name else name)
+
+    def release(self, repo_path: str) -> None:
+        """Give a repository path back, and with it every folder that is empty then.
+
+        Raises:
+            ValueError: nothing occupies that path.
+        """
+        *above, name = repo_path.split("/")
+        trail = [self._root]
+        for component in above:
+            folder = trail[-1].folder(component)
+            if folder is None:
+                raise ValueError(f"{repo_path!r} is not occupied")
+            trail.append(folder)
+        if not trail[-1].holds_file(name):
+            raise ValueError(f"{repo_path!r} is not occupied")
+        trail[-1].remove(key(name), name)
+        for parent, folder in zip(trail[-2::-1], trail[:0:-1], strict=True):
+            if folder.entries:
+                return
+            parent.remove(key(folder.name), folder)
+
+    def is_free(self, repo_path: str) -> bool:
+        """Whether a file could be put there without meeting the key of anything else on the way."""
+        return _is_free(self._root, tuple(repo_path.split("/")))
+
+    def assign(self, components: Sequence[str], extension: str) -> str:
+        """Take the repository path for a notebook: the one that it has, else its plain form, else its marked form.
+
+        ``components`` lead from the backed-up root to the notebook. All notebooks in one workspace folder share one
+        folder of the repository while any of them is there.
+
+        Raises:
+            PathTooLong: the path would be longer than 4,000 bytes.
+            UnwritablePath: a file that is not nbvault's stands even at the marked form.
+            ValueError: there are no components, or one is empty.
+        """
+        path = self._choose(components, extension, mark=True)
+        if path is None:
+            raise UnwritablePath(
+                f"The vault has no place for {'/'.join(components)!r}: foreign files stand at every form of its name.",
+                hint="Rename the notebook, or move those files in the vault.",
+            )
+        self.occupy(path)
+        return path
+
+    def available(self, components: Sequence[str], extension: str) -> str | None:
+        """What `assign` would give, or None where it would have to mark a name that is not marked yet; takes nothing.
+
+        Raises:
+            PathTooLong: the path would be longer than 4,000 bytes.
+            ValueError: there are no components, or one is empty.
+        """
+        return self._choose(components, extension, mark=False)
+
+    def _parent_of(self, repo_path: str) -> tuple[_Folder, str]:
+        *above, name = repo_path.split("/")
+        folder = self._root
+        for component in above:
+            inner = folder.folder(component)
+            if inner is None:
+                inner = _Folder(component)
+                folder.add(key(component), inner)
+            folder = inner
+        return folder, name
+
+    def _choose(self, components: Sequence[str], extension: str, *, mark: bool) -> str | None:
+        if not components:
+            raise ValueError("the root itself is no notebook")
+        chosen: list[str] = []
+        folder: _Folder | None = self._root
+        for name in components[:-1]:
+            form = _choose_form(folder, folder_forms(name), is_file=False, mark=mark)
+            if form is None:
+                return None
+            chosen += form
+            folder = _descend(folder, form)
+        form = _choose_form(folder, forms(components[-1], extension), is_file=True, mark=mark)
+        if form is None:
+            return None
+        return _checked("/".join((*chosen, *form)), components)
+
+
+def _choose_form(folder: _Folder | None, options: tuple[Form, ...], *, is_file: bool, mark: bool) -> Form | None:
+    """The form that the name has in the folder (None: a new one), else the first that is free, else None."""
+    if folder is None:
+        return options[0]
+    for form in options:
+        if _stands(folder, form, is_file=is_file):
+            return form
+    return next((form for form in (options if mark else options[:1]) if _is_free(folder, form)), None)
+
+
+def _descend(folder: _Folder | None, form: Sequence[str]) -> _Folder | None:
+    for component in form:
+        folder = folder and folder.folder(component)
+    return folder
+
+
+def _stands(folder: _Folder, form: Form, *, is_file: bool) -> bool:
+    if not is_file:
+        return _descend(folder, form) is not None
+    parent = _descend(folder, form[:-1])
+    return parent is not None and parent.holds_file(form[-1])
+
+
+def _is_free(folder: _Folder, form: Form) -> bool:
+    for component in form[:-1]:
+        inner = folder.folder(component)
+        if inner is None:
+            return not folder.at(key(component))
+        folder = inner
+    return not folder.at(key(form[-1]))
+
+
+def _checked(path: str, components: Sequence[str]) -> str:
+    if len(path.encode()) > PATH_LIMIT_BYTES:
+        raise PathTooLong(
+            f"The path {'/'.join(components)[:200]!r}... would take more than {PATH_LIMIT_BYTES:,} bytes in the vault.",
+            hint="Give the notebook or its folders shorter names.",
+        )
+    return path
