@@ -1,0 +1,135 @@
+"""The workspace as nbvault needs it: folders, notebooks, people. Every answer is a value or an error."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random as _random
+from collections.abc import Callable
+from types import TracebackType
+from urllib.parse import quote
+
+from nbvault.clock import Clock, SystemClock
+from nbvault.model import Identity, Language, ListedObject, Person, RequestCounts
+from nbvault.workspace.answers import read_content, read_identity, read_listing, read_person, read_status
+from nbvault.workspace.errors import NotFound, is_doubtful
+from nbvault.workspace.transport import Authenticator, ClientOptions, Request, Transport
+from nbvault.workspace.window import AimdWindow
+
+_API = "/api/2.0/workspace/"
+_SCIM = "/api/2.0/preview/scim/v2/"
+
+
+class WorkspaceClient:
+    """A Databricks workspace; an async context manager for one event loop.
+
+    Every method raises `nbvault.workspace.errors.RequestFailed` (see its tree) when its tries are used up or the answer
+    is final, and AuthenticationError when the token is refused twice. Paths are sent as they are given and come back in
+    the same spelling, with or without ``/Workspace`` in front. Entering raises AuthenticationError or ConfigurationError.
+
+    Args:
+        clock: Times the tries and waits between them.
+        random: A number in [0, 1) at each call.
+        deadline: The moment of ``clock.monotonic()`` after which requests raise DeadlineExceeded; None for never.
+    """
+
+    def __init__(
+        self,
+        auth: Authenticator,
+        *,
+        options: ClientOptions | None = None,
+        clock: Clock | None = None,
+        random: Callable[[], float] = _random.random,
+        deadline: float | None = None,
+    ) -> None:
+        self._transport = Transport(
+            auth, options=options or ClientOptions(), clock=clock or SystemClock(), random=random, deadline=deadline
+        )
+
+    async def __aenter__(self) -> WorkspaceClient:
+        await self._transport.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._transport.__aexit__(kind, error, trace)
+
+    @property
+    def stats(self) -> RequestCounts:
+        """Requests sent so far, retries counted."""
+        return self._transport.stats
+
+    @property
+    def window(self) -> AimdWindow:
+        """The window on requests in flight, for progress and metrics."""
+        return self._transport.window
+
+    @property
+    def deadline(self) -> float | None:
+        """The moment of ``clock.monotonic()`` after which requests raise DeadlineExceeded."""
+        return self._transport.deadline
+
+    @deadline.setter
+    def deadline(self, moment: float | None) -> None:
+        self._transport.deadline = moment
+
+    async def list_folder(self, path: str) -> list[ListedObject]:
+        """Everything directly in a folder that this identity may see; kinds that we do not know keep their name.
+
+        Raises:
+            NotADirectory: something else is at the path.
+        """
+        request = Request("list", "GET", _API + "list", path, {"path": path})
+        return await self._transport.ask(request, lambda body: read_listing(body, path))
+
+    async def export(self, path: str) -> bytes:
+        """A notebook's text in SOURCE format, byte for byte."""
+        query = {"path": path, "format": "SOURCE", "direct_download": "true"}
+        body = await self._transport.ask(Request("export", "GET", _API + "export", path, query, raw=True), bytes)
+        if not is_doubtful(body):
+            return body
+        query["direct_download"] = "false"
+        return await self._transport.ask(
+            Request("export", "GET", _API + "export", path, query), lambda answer: read_content(answer, path)
+        )
+
+    async def get_status(self, path: str) -> ListedObject:
+        """What is at a path."""
+        request = Request("other", "GET", _API + "get-status", path, {"path": path})
+        return await self._transport.ask(request, lambda body: read_status(body, path))
+
+    async def me(self) -> Identity:
+        """Whom the workspace takes us for."""
+        return await self._transport.ask(Request("other", "GET", _SCIM + "Me", "the identity"), read_identity)
+
+    async def user(self, user_id: str) -> Person | None:
+        """A user's name and e-mail; None if the workspace knows no such user."""
+        request = Request("other", "GET", _SCIM + "Users/" + quote(user_id, safe=""), f"user {user_id}")
+        try:
+            return await self._transport.ask(request, read_person)
+        except NotFound:
+            return None
+
+    async def import_notebook(self, path: str, source: bytes, language: Language, *, overwrite: bool) -> None:
+        """Write a notebook from SOURCE text; its parent folder must exist.
+
+        With ``overwrite=False``, a second try after an answer that was lost may find what the first one wrote, and end
+        as Refused with ``RESOURCE_ALREADY_EXISTS``: read back before believing it.
+        """
+        content = base64.b64encode(source).decode("ascii")
+        await self._post(
+            "import", path, {"format": "SOURCE", "language": language.value, "content": content, "overwrite": overwrite}
+        )
+
+    async def mkdirs(self, path: str) -> None:
+        """Make a folder and those above it; no error where it exists. Not for parallel use on one tree."""
+        await self._post("mkdirs", path, {})
+
+    async def delete(self, path: str, *, recursive: bool = False) -> None:
+        """Delete an object. A second try after an answer that was lost may end as NotFound."""
+        await self._post("delete", path, {"recursive": recursive})
+
+    async def _post(self, endpoint: str, path: str, values: dict[str, str | bool]) -> None:
+        payload = json.dumps({"path": path} | values).encode("ascii")
+        await self._transport.ask(Request("other", "POST", _API + endpoint, path, payload=payload), bytes)

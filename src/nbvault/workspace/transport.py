@@ -1,0 +1,304 @@
+"""One request to the workspace until it has a good answer or a final error: window, tokens, tries, time limit."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple, Protocol, TypeVar
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+from aiolimiter import AsyncLimiter
+from yarl import URL
+
+import nbvault
+from nbvault.clock import Clock
+from nbvault.errors import ConfigurationError
+from nbvault.model import RequestCounts
+from nbvault.workspace.errors import (
+    DeadlineExceeded,
+    RequestFailed,
+    Throttled,
+    TooLarge,
+    Unauthorized,
+    Unreachable,
+    from_answer,
+)
+from nbvault.workspace.patience import FIRST_CONTACT_S, Patience
+from nbvault.workspace.window import AimdWindow, Outcome
+
+T = TypeVar("T")
+
+_REACH_HINT = "Check workspace.host, the network and the proxy settings."
+
+
+class Authenticator(Protocol):
+    """What requests need of authentication. `headers` and `renew` may block."""
+
+    @property
+    def host(self) -> str:
+        """The workspace's address, as ``https://name``; known once `headers` has answered."""
+
+    def headers(self) -> dict[str, str]:
+        """The headers for one attempt."""
+
+    def renew(self) -> dict[str, str]:
+        """The same from a token made anew: the workspace has refused the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """How the workspace is spoken to.
+
+    `requests_per_second` is a fixed ceiling on top of the window (0: none). `retry_s` is what one request's tries may
+    take in all, about; `timeout_s` what one try may. An answer over `max_export_bytes` is `TooLarge`. `proxy` and
+    `ca_file` are empty where none is needed.
+    """
+
+    max_in_flight: int = 64
+    requests_per_second: float = 0.0
+    retry_s: float = 60.0
+    timeout_s: float = 120.0
+    max_export_bytes: int = 128 * 1024 * 1024
+    proxy: str = ""
+    ca_file: str = ""
+
+
+class Request(NamedTuple):
+    """One question to the workspace. `kind` is the field of `RequestCounts` that counts it; `path` is for messages."""
+
+    kind: str
+    method: str
+    endpoint: str
+    path: str
+    query: Mapping[str, str] = {}
+    payload: bytes | None = None
+    raw: bool = False
+
+
+class Transport:
+    """Sends requests; an async context manager for one event loop. Cancelling a request is safe at any moment.
+
+    Args:
+        random: A number in [0, 1) at each call; spreads retries.
+        deadline: The moment of ``clock.monotonic()`` after which requests raise `DeadlineExceeded`; None for never.
+    """
+
+    def __init__(
+        self,
+        auth: Authenticator,
+        *,
+        options: ClientOptions,
+        clock: Clock,
+        random: Callable[[], float],
+        deadline: float | None = None,
+    ) -> None:
+        self.stats = RequestCounts()
+        self.deadline = deadline
+        self.window = AimdWindow(cap=options.max_in_flight)
+        self._auth = auth
+        self._options = options
+        self._clock = clock
+        self._random = random
+        self._limiter = _limiter(options.requests_per_second)
+        self._renewals = 0
+        self._renewing = asyncio.Lock()
+        self._answered = False
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Transport:
+        # The first token may cost a request, a login or a process.
+        await asyncio.to_thread(self._auth.headers)
+        self._session = self._open_session()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def ask(self, request: Request, read: Callable[[bytes], T]) -> T:
+        """Send until there is a good answer, and return what ``read`` makes of its body.
+
+        Raises:
+            RequestFailed: the final answer; what ``read`` raises counts as an answer too, and is retried if it says so.
+            AuthenticationError: the token was refused, and a new one too.
+        """
+        patience = Patience(random=self._random)
+        renewed = False
+        while True:
+            renewals = self._renewals
+            try:
+                return await self._attempt(request, read, patience)
+            except Unauthorized:
+                if renewed:
+                    raise
+                renewed = await self._renew(since=renewals)
+            except RequestFailed as error:
+                await self._pause(patience, error)
+
+    async def _pause(self, patience: Patience, error: RequestFailed) -> None:
+        """Wait as long as the error asks for; raise it if it is final."""
+        unheard = isinstance(error, Unreachable) and not self._answered
+        budget_s = min(self._options.retry_s, FIRST_CONTACT_S) if unheard else self._options.retry_s
+        wait_s = patience.wait_after(error, budget_s=budget_s)
+        if wait_s is None:
+            raise error
+        self._check_deadline(error.path, ahead_s=wait_s)
+        await self._clock.sleep(wait_s)
+
+    async def _renew(self, *, since: int) -> bool:
+        """Make the token anew, unless another request has done so since; whether this one did."""
+        async with self._renewing:
+            if self._renewals != since:
+                return False
+            await asyncio.to_thread(self._auth.renew)
+            self._renewals += 1
+            return True
+
+    async def _attempt(self, request: Request, read: Callable[[bytes], T], patience: Patience) -> T:
+        ticket = await self.window.acquire(retry=patience.tries > 0)
+        outcome, started = Outcome.NEUTRAL, self._clock.monotonic()
+        try:
+            if self._limiter is not None:
+                await self._limiter.acquire()
+                started = self._clock.monotonic()
+            self._check_deadline(request.path)
+            result = read(await self._exchange(request))
+            outcome = Outcome.SUCCESS
+            return result
+        except RequestFailed as error:
+            outcome = _outcome_of(error)
+            raise
+        finally:
+            took_s = self._clock.monotonic() - started
+            patience.spend(took_s)
+            self.window.release(ticket, outcome=outcome, latency_s=took_s, kind=request.kind)
+
+    def _check_deadline(self, path: str, *, ahead_s: float = 0.0) -> None:
+        if self.deadline is not None and self._clock.monotonic() + ahead_s >= self.deadline:
+            raise DeadlineExceeded(f"The session's time limit came before {path} was answered.", path=path)
+
+    async def _exchange(self, request: Request) -> bytes:
+        """Send once; the body of a good answer."""
+        self._count(request)
+        try:
+            async with self._send(request) as response:
+                self._answered = True
+                body = await self._read(response, request)
+                status, headers = response.status, response.headers
+        except asyncio.TimeoutError as error:
+            raise _silent(request.path) from error
+        except aiohttp.ClientSSLError as error:
+            raise _untrusted(request.path, error) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise _broken(request.path, error) from error
+        if status == 429:
+            self.stats.throttled += 1
+        failure = from_answer(status, headers, body, path=request.path, raw=request.raw, now=self._clock.now())
+        if failure is not None:
+            raise failure
+        return body
+
+    def _count(self, request: Request) -> None:
+        setattr(self.stats, request.kind, getattr(self.stats, request.kind) + 1)
+
+    def _send(self, request: Request) -> aiohttp.client._RequestContextManager:
+        if self._session is None:
+            raise RuntimeError("a Transport is used inside 'async with'")
+        return self._session.request(
+            request.method,
+            self._url(request),
+            data=request.payload,
+            headers=self._auth.headers() | ({"Content-Type": "application/json"} if request.payload else {}),
+            allow_redirects=False,
+            timeout=self._timeout(),
+        )
+
+    def _url(self, request: Request) -> URL:
+        # A lone surrogate in a name cannot be sent as UTF-8; as "surrogatepass" it is the workspace that refuses it.
+        pairs = [f"{key}={quote(value, safe='', errors='surrogatepass')}" for key, value in request.query.items()]
+        return URL(self._auth.host + request.endpoint + ("?" + "&".join(pairs) if pairs else ""), encoded=True)
+
+    def _timeout(self) -> aiohttp.ClientTimeout:
+        total_s = self._options.timeout_s
+        if self.deadline is not None:
+            total_s = max(min(total_s, self.deadline - self._clock.monotonic()), 0.001)
+        return aiohttp.ClientTimeout(total=total_s, connect=10, sock_read=60)
+
+    async def _read(self, response: aiohttp.ClientResponse, request: Request) -> bytes:
+        """The whole body, given up as soon as it is known to be over the limit."""
+        limit = self._options.max_export_bytes
+        if (response.content_length or 0) <= limit:
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    break
+            else:
+                return bytes(body)
+        response.close()
+        raise TooLarge(
+            f"The answer for {request.path} is over {limit:,} bytes.", path=request.path, status=response.status
+        )
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=self._options.max_in_flight,
+            limit_per_host=0,
+            ttl_dns_cache=300,
+            ssl=_trust(self._auth.host, self._options),
+        )
+        # Not trust_env: it costs two thread hops a request, and a .netrc entry for the host makes every request fail.
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"nbvault/{nbvault.__version__}"},
+            proxy=self._options.proxy or None,
+        )
+
+
+def _limiter(requests_per_second: float) -> AsyncLimiter | None:
+    """A ceiling that lets a tenth of a second's worth through at once, or one request where that is less."""
+    if not requests_per_second:
+        return None
+    burst = max(requests_per_second / 10, 1.0)
+    return AsyncLimiter(burst, burst / requests_per_second)
+
+
+def _trust(host: str, options: ClientOptions) -> ssl.SSLContext | bool:
+    if urlsplit(host).scheme != "https" or not options.ca_file:
+        return True
+    try:
+        return ssl.create_default_context(cafile=options.ca_file)
+    except OSError as error:
+        raise ConfigurationError(f"The CA file {options.ca_file} cannot be read: {error.strerror or error}.") from error
+
+
+def _outcome_of(error: RequestFailed) -> Outcome:
+    silent = isinstance(error, Unreachable) and error.timed_out
+    return Outcome.THROTTLED if silent or isinstance(error, Throttled) or error.status == 503 else Outcome.NEUTRAL
+
+
+def _silent(path: str) -> Unreachable:
+    error = Unreachable(f"The workspace did not answer in time for {path}.", hint=_REACH_HINT, path=path)
+    error.timed_out = True
+    return error
+
+
+def _untrusted(path: str, error: Exception) -> Unreachable:
+    return Unreachable(
+        f"The TLS connection to the workspace failed: {error}.",
+        hint="If a proxy or a private CA stands between, name its certificates in REQUESTS_CA_BUNDLE.",
+        path=path,
+        retryable=False,
+    )
+
+
+def _broken(path: str, error: Exception) -> Unreachable:
+    said = str(error) or type(error).__name__
+    return Unreachable(f"The workspace could not be reached for {path}: {said}.", hint=_REACH_HINT, path=path)
