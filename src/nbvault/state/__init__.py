@@ -1,0 +1,1 @@
+"""The state store: an SQL index of sessions, problems and the audit trail, for people and dashboards."""

@@ -1,0 +1,168 @@
+"""One SQL database: its connections, its transactions, and its errors in words that say what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from nbvault.clock import Clock
+from nbvault.errors import StateError
+from nbvault.state.migrations import MIGRATIONS, apply_next, current_version
+
+BUSY_TIMEOUT_S = 30
+# Any number, as long as all nbvaults on one PostgreSQL database take the same.
+_ADVISORY_LOCK = 0x6E627661
+_REBUILT = "Nothing is lost with the state store: `nbvault state rebuild` makes it anew from the vault."
+_HINTS = {
+    "not a database": "Name another file as state.url, or move this one away.",
+    "readonly": "Give this user the right to write to the file and its folder, or name another as state.url.",
+    "read-only": "Give this user the right to write, or name another database as state.url.",
+    "unable to open": "Create the folder named in state.url, or give this user the right to write there.",
+    "locked": "Another process has held the database for long: end it, then try again.",
+    "malformed": f"Move the file away. {_REBUILT}",
+    "password": "Check user and password in state.url.",
+    "refused": "Check host and port in state.url, and that the server runs.",
+    "resolve": "Check the host in state.url.",
+    "does not exist": "Create the database, or name another as state.url.",
+    "permission denied": "Give this user the right to create and write tables, or name another database as state.url.",
+}
+_DRIVERS = {
+    "postgresql": "Install it with: pip install 'nbvault[postgres]'",
+    "databricks": "Install it with: pip install databricks-sqlalchemy",
+}
+
+
+class Database:
+    """A database named by an SQLAlchemy URL; safe to use from several threads and processes.
+
+    Every writing transaction keeps other writers out from its start, so that what it read is still so when it writes
+    (not on Databricks SQL, which has no transactions).
+
+    Raises:
+        StateError: from every method, where the database cannot be used; never with a password in it.
+    """
+
+    def __init__(self, url: str, *, clock: Clock) -> None:
+        self._clock = clock
+        self._url = _parse(url)
+        self._engine: sa.Engine | None = None
+
+    @property
+    def name(self) -> str:
+        """The URL without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    def open(self) -> None:
+        """Connect, and bring the tables up to date; does nothing if it is open."""
+        if self._engine is None:
+            self._engine = self._make_engine()
+            try:
+                self._migrate()
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Give all connections back; may be called twice."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection that sees one state of the database and writes nothing."""
+        with self._in_our_words("read"), self._opened().connect() as connection:
+            yield connection.execution_options(nbvault_reads=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction, committed at the end of the block and rolled back on any error."""
+        with self._in_our_words("written"), self._opened().begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+            yield connection
+
+    def _opened(self) -> sa.Engine:
+        if self._engine is None:
+            raise StateError(f"The state store {self.name} is not open.")
+        return self._engine
+
+    def _make_engine(self) -> sa.Engine:
+        kind = self._url.get_backend_name()
+        try:
+            engine = sa.create_engine(self._url, hide_parameters=True, pool_pre_ping=kind != "sqlite")
+        except exc.NoSuchModuleError as error:
+            hint = _DRIVERS.get(kind, "state.url begins with sqlite:///, postgresql:// or databricks://.")
+            raise StateError(f"The state store cannot be a {kind!r} database here.", hint=hint) from error
+        except ImportError as error:
+            hint = _DRIVERS.get(kind, "Install it with pip.")
+            raise StateError(f"The driver for {kind} is missing ({error.name}).", hint=hint) from error
+        except exc.ArgumentError as error:
+            raise StateError(
+                f"The state store {self.name} cannot be opened: {error}.", hint="Check state.url."
+            ) from error
+        if kind == "sqlite":
+            sa.event.listen(engine, "connect", self._prepare_sqlite)
+            sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    def _migrate(self) -> None:
+        with self.reading() as connection:
+            version = current_version(connection)
+        for _ in range(version, len(MIGRATIONS)):
+            with self.writing() as connection:
+                apply_next(connection, at=self._clock.now())
+
+    def _prepare_sqlite(self, connection: sqlite3.Connection, _record: object) -> None:
+        # Transactions are begun by `_begin_sqlite`; the driver would begin them late, and not at all before DDL.
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+        # SQLite does not wait for its busy timeout when two processes switch a new file to WAL at once.
+        for _ in range(BUSY_TIMEOUT_S * 20):
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                self._clock.wait(0.05)
+            else:
+                return
+
+    @contextmanager
+    def _in_our_words(self, deed: str) -> Iterator[None]:
+        try:
+            yield
+        except exc.SQLAlchemyError as error:
+            if type(error) is exc.StatementError and isinstance(error.orig, ValueError):
+                # A value that never reached the database: a fault of the caller, not of the store.
+                raise error.orig from error
+            # str(error) would add the statement; the driver's own words are what a person can use.
+            cause = str(getattr(error, "orig", None) or error).strip().splitlines()
+            raise StateError(
+                f"The state store {self.name} could not be {deed}: {cause[0] if cause else type(error).__name__}.",
+                hint=_hint(" ".join(cause)),
+            ) from error
+
+
+def _parse(text: str) -> sa.URL:
+    try:
+        url = sa.make_url(text)
+    except exc.ArgumentError:
+        # The text may hold a password, so neither it nor the error that quotes it is shown.
+        raise StateError("state.url is no database URL.", hint='Write it as "sqlite:///nbvault.db".') from None
+    drivers = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+    return url.set(drivername=drivers.get(url.drivername, url.drivername))
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    reads = connection.get_execution_options().get("nbvault_reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _hint(cause: str) -> str:
+    lowered = cause.lower()
+    return next((hint for words, hint in _HINTS.items() if words in lowered), f"Check state.url. {_REBUILT}")

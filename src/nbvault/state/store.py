@@ -1,0 +1,300 @@
+"""StateManager: what happened, for people and dashboards. Losing it loses nothing; the vault has what must last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from itertools import islice
+from types import TracebackType
+from typing import Any
+
+import sqlalchemy as sa
+
+from nbvault.clock import Clock, SystemClock
+from nbvault.model import Problem, SessionReport, State, Status
+from nbvault.state.database import Database
+from nbvault.state.schema import audit_log, lease_sightings, problems, sync_sessions
+from nbvault.state.values import AuditEvent, SessionRow
+
+__all__ = ["AuditEvent", "SessionRow", "StateManager"]
+
+KEEP_DAYS = 30
+_BATCH = 1000
+
+
+class StateManager:
+    """The state store, named by an SQLAlchemy URL: SQLite, PostgreSQL or Databricks SQL.
+
+    A context manager: entering opens it and brings its tables up to date. Each method is one transaction. Safe to use
+    from several threads and processes.
+
+    Raises:
+        StateError: from every method, where the database cannot be opened, read or written, or is of a newer nbvault.
+    """
+
+    def __init__(self, url: str, *, clock: Clock | None = None) -> None:
+        self._database = Database(url, clock=clock or SystemClock())
+
+    def open(self) -> None:
+        """Connect, and bring the tables up to date; does nothing if it is open."""
+        self._database.open()
+
+    def close(self) -> None:
+        """Give all connections back; may be called twice."""
+        self._database.close()
+
+    def __enter__(self) -> StateManager:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- sessions ---
+
+    def session_started(
+        self,
+        session: str,
+        *,
+        workspace_path: str,
+        started_at: datetime,
+        holder: Mapping[str, Any],
+        repo_id: str = "",
+    ) -> None:
+        """Enter a running session; ``holder`` says which process it is. One that goes on after a break starts anew."""
+        row = SessionRow(
+            session, started_at, Status.RUNNING, workspace_path, repo_id, metadata={"holder": dict(holder)}
+        )
+        with self._database.writing() as connection:
+            _put_session(connection, session, _session_values(row))
+
+    def session_progress(
+        self, session: str, *, total: int, processed: int, saved: int, failed: int, bytes_processed: int
+    ) -> None:
+        """How far a running session is; ``total`` is what has been listed so far."""
+        self._change_running(
+            session,
+            total_files=total,
+            processed_files=processed,
+            successful_files=saved,
+            failed_files=failed,
+            bytes_processed=bytes_processed,
+        )
+
+    def session_checkpoint(self, session: str, *, at: datetime, data: Mapping[str, Any]) -> None:
+        """Up to where a running session can be resumed; for show, since resuming reads the vault."""
+        self._change_running(session, last_checkpoint=at, checkpoint_data=dict(data))
+
+    def session_ended(self, report: SessionReport) -> None:
+        """Enter the end of a session, also of one whose start is not known here."""
+        values = _session_values(SessionRow.of_report(report))
+        with self._database.writing() as connection:
+            known = _session(connection, report.session)
+            if known is not None:
+                values["metadata"] = {**known.metadata, **values["metadata"]}
+                for kept in ("workspace_path", "repo_id", "last_checkpoint", "checkpoint_data"):
+                    del values[kept]
+            _put_session(connection, report.session, values)
+
+    def interrupted(self, session: str, at: datetime) -> bool:
+        """Enter that a session that seems to be running was cut short; False, and no change, if it is not running."""
+        with self._database.writing() as connection:
+            known = _session(connection, session)
+            if known is None or known.status is not Status.RUNNING:
+                return False
+            _put_session(connection, session, {"status": Status.INTERRUPTED.value, "end_time": at})
+            return True
+
+    def sessions(self, limit: int = 50) -> list[SessionRow]:
+        """The last sessions, newest first."""
+        return self._select_sessions(sa.select(sync_sessions).order_by(*_NEWEST_FIRST).limit(limit))
+
+    def last_session(self) -> SessionRow | None:
+        """The session that started last, however it ended."""
+        return next(iter(self.sessions(limit=1)), None)
+
+    def running(self) -> list[SessionRow]:
+        """The sessions whose end is not known, newest first."""
+        running = sync_sessions.c.status == Status.RUNNING.value
+        return self._select_sessions(sa.select(sync_sessions).where(running).order_by(*_NEWEST_FIRST))
+
+    # --- problems ---
+
+    def replace_problems(self, session: str, found: Iterable[Problem]) -> None:
+        """The open problems as ``session`` leaves them, in this order, instead of those that were there."""
+        with self._database.writing() as connection:
+            _replace_problems(connection, session, found)
+
+    def problems(self) -> list[Problem]:
+        """The open problems."""
+        with self._database.reading() as connection:
+            return [_to_problem(row) for row in connection.execute(sa.select(problems).order_by(problems.c.position))]
+
+    # --- audit ---
+
+    def record_audit(self, events: Iterable[AuditEvent]) -> None:
+        """Append to the audit trail: all of the events or none."""
+        with self._database.writing() as connection:
+            _append_audit(connection, events)
+
+    def audit(
+        self, *, since: datetime | None = None, until: datetime | None = None, limit: int | None = None
+    ) -> list[AuditEvent]:
+        """The audit trail in the order of recording, from ``since`` to before ``until``; the last ``limit`` of it."""
+        query = sa.select(audit_log).order_by(audit_log.c.seq.desc())
+        if since is not None:
+            query = query.where(audit_log.c.at >= since)
+        if until is not None:
+            query = query.where(audit_log.c.at < until)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.limit(limit)).all()
+        return [AuditEvent(*row[1:]) for row in reversed(rows)]
+
+    # --- lease ---
+
+    def sighting(self, tip: str, now: datetime) -> datetime:
+        """The first time this tip of the lease was seen; ``now``, which is kept, if it is new."""
+        with self._database.writing() as connection:
+            seen = connection.scalar(sa.select(lease_sightings.c.first_seen).where(lease_sightings.c.tip == tip))
+            if seen is None:
+                connection.execute(lease_sightings.insert().values(tip=tip, first_seen=now))
+            return seen or now
+
+    def forget_sightings(self) -> None:
+        """Forget every tip of the lease that was seen."""
+        with self._database.writing() as connection:
+            connection.execute(lease_sightings.delete())
+
+    # --- upkeep ---
+
+    def clean_up(self, now: datetime, keep_days: int = KEEP_DAYS) -> int:
+        """Delete the sessions that started more than ``keep_days`` days ago, but never the last one; returns how many.
+
+        The audit trail and the open problems are not touched.
+        """
+        with self._database.writing() as connection:
+            last = connection.scalar(sa.select(sync_sessions.c.sync_id).order_by(*_NEWEST_FIRST).limit(1))
+            old = (sync_sessions.c.start_time < now - timedelta(days=keep_days)) & (sync_sessions.c.sync_id != last)
+            count = connection.scalar(sa.select(sa.func.count()).select_from(sync_sessions).where(old)) or 0
+            connection.execute(sync_sessions.delete().where(old))
+            return count
+
+    def rebuild(
+        self, sessions: Iterable[SessionRow], open_problems: Iterable[Problem], audit: Iterable[AuditEvent]
+    ) -> None:
+        """Empty the index of sessions, problems and audit trail, and fill it anew: all of it or no change."""
+        with self._database.writing() as connection:
+            connection.execute(sync_sessions.delete())
+            connection.execute(audit_log.delete())
+            _insert(connection, sync_sessions, (_session_values(row) for row in sessions))
+            last = connection.scalar(sa.select(sync_sessions.c.session_id).order_by(*_NEWEST_FIRST).limit(1))
+            _replace_problems(connection, last or "", open_problems)
+            _append_audit(connection, audit)
+
+    def _change_running(self, session: str, **values: Any) -> None:
+        with self._database.writing() as connection:
+            running = sync_sessions.c.status == Status.RUNNING.value
+            connection.execute(sync_sessions.update().where(_is(session), running).values(**values))
+
+    def _select_sessions(self, query: sa.Select[Any]) -> list[SessionRow]:
+        with self._database.reading() as connection:
+            return [_to_session(row) for row in connection.execute(query)]
+
+
+_NEWEST_FIRST = (sync_sessions.c.start_time.desc(), sync_sessions.c.sync_id.desc())
+
+
+def _is(session: str) -> sa.ColumnElement[bool]:
+    return sync_sessions.c.sync_id == session
+
+
+def _session(connection: sa.Connection, session: str) -> SessionRow | None:
+    row = connection.execute(sa.select(sync_sessions).where(_is(session))).one_or_none()
+    return None if row is None else _to_session(row)
+
+
+def _put_session(connection: sa.Connection, session: str, values: Mapping[str, Any]) -> None:
+    # Not an upsert of the dialect's own (Databricks compiles none), nor its row count (which it does not give).
+    if connection.scalar(sa.select(sync_sessions.c.sync_id).where(_is(session))) is None:
+        connection.execute(sync_sessions.insert().values(**values))
+    else:
+        connection.execute(sync_sessions.update().where(_is(session)).values(**values))
+
+
+def _session_values(row: SessionRow) -> dict[str, Any]:
+    return {
+        "sync_id": row.session,
+        "session_id": row.session,
+        "workspace_path": row.workspace_path,
+        "repo_id": row.repo_id,
+        "start_time": row.started_at,
+        "end_time": row.ended_at,
+        "status": row.status.value,
+        "total_files": row.total,
+        "processed_files": row.processed,
+        "successful_files": row.successful,
+        "failed_files": row.failed,
+        "bytes_processed": row.bytes_processed,
+        "last_checkpoint": row.checkpoint_at,
+        "checkpoint_data": None if row.checkpoint is None else dict(row.checkpoint),
+        "error_log": [dict(entry) for entry in row.error_log],
+        "commit_id": row.commit,
+        "metadata": dict(row.metadata),
+    }
+
+
+def _to_session(row: sa.Row[Any]) -> SessionRow:
+    return SessionRow(
+        session=row.session_id,
+        started_at=row.start_time,
+        status=Status(row.status),
+        workspace_path=row.workspace_path,
+        repo_id=row.repo_id,
+        ended_at=row.end_time,
+        total=row.total_files,
+        processed=row.processed_files,
+        successful=row.successful_files,
+        failed=row.failed_files,
+        bytes_processed=row.bytes_processed,
+        checkpoint_at=row.last_checkpoint,
+        checkpoint=row.checkpoint_data,
+        error_log=tuple(row.error_log or ()),
+        commit=row.commit_id,
+        metadata=row.metadata,
+    )
+
+
+def _replace_problems(connection: sa.Connection, session: str, found: Iterable[Problem]) -> None:
+    connection.execute(problems.delete())
+    rows = (_problem_values(problem, session, position) for position, problem in enumerate(found))
+    _insert(connection, problems, rows)
+
+
+def _problem_values(problem: Problem, session: str, position: int) -> dict[str, Any]:
+    return {
+        "position": position,
+        "session_id": session,
+        "object_id": problem.object_id,
+        "path": problem.path,
+        "state": problem.state.value,
+        "reason": problem.reason,
+        "since": problem.since,
+        "stale": problem.stale,
+        "acknowledged_by": problem.acknowledged_by,
+    }
+
+
+def _to_problem(row: sa.Row[Any]) -> Problem:
+    return Problem(row.object_id, row.path, State(row.state), row.reason, row.since, row.stale, row.acknowledged_by)
+
+
+def _append_audit(connection: sa.Connection, events: Iterable[AuditEvent]) -> None:
+    last = connection.scalar(sa.select(sa.func.max(audit_log.c.seq))) or 0
+    _insert(connection, audit_log, ({"seq": seq, **event._asdict()} for seq, event in enumerate(events, last + 1)))
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Iterator[dict[str, Any]]) -> None:
+    while batch := list(islice(rows, _BATCH)):
+        connection.execute(table.insert(), batch)

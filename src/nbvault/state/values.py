@@ -1,0 +1,95 @@
+"""What goes into the state store and comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from nbvault.model import Problem, SessionReport, State, Status
+
+ERROR_LOG_LIMIT = 200
+
+
+class AuditEvent(NamedTuple):
+    """Something that was done: by whom, on what, with what result."""
+
+    at: datetime
+    actor: str
+    action: str
+    object: str
+    result: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One session as the state store shows it. Times are aware, in UTC.
+
+    `processed` counts all objects in a final state, `successful` those saved or unchanged. `metadata` holds the rest of
+    the report, and who held the lease; `error_log` the first 200 things that went wrong.
+    """
+
+    session: str
+    started_at: datetime
+    status: Status
+    workspace_path: str = ""
+    repo_id: str = ""
+    ended_at: datetime | None = None
+    total: int = 0
+    processed: int = 0
+    successful: int = 0
+    failed: int = 0
+    bytes_processed: int = 0
+    checkpoint_at: datetime | None = None
+    checkpoint: Mapping[str, Any] | None = None
+    error_log: Sequence[Mapping[str, str]] = ()
+    commit: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_report(cls, report: SessionReport, *, workspace_path: str = "", repo_id: str = "") -> SessionRow:
+        """The row of a session that ended as the report says."""
+        counts = report.counts
+        return cls(
+            session=report.session,
+            started_at=report.started_at,
+            status=report.status,
+            workspace_path=workspace_path,
+            repo_id=repo_id,
+            ended_at=report.ended_at,
+            total=counts.listed,
+            processed=counts.saved + counts.unchanged + counts.skipped + counts.failed,
+            successful=counts.saved + counts.unchanged,
+            failed=counts.failed,
+            bytes_processed=report.bytes_exported,
+            error_log=_error_log(report),
+            commit=report.head,
+            metadata=_metadata(report),
+        )
+
+
+def _error_log(report: SessionReport) -> tuple[dict[str, str], ...]:
+    entries = [{"path": "", "reason": report.error}] if report.error else []
+    entries += [{"path": path, "reason": "folder could not be read"} for path in report.unreadable_folders]
+    entries += [_error_of(problem) for problem in report.problems if problem.state is State.FAILED]
+    return tuple(entries[:ERROR_LOG_LIMIT])
+
+
+def _error_of(problem: Problem) -> dict[str, str]:
+    return {"path": problem.path, "reason": problem.reason}
+
+
+def _metadata(report: SessionReport) -> dict[str, Any]:
+    return {
+        "exit_code": report.exit_code,
+        "counts": asdict(report.counts),
+        "requests": asdict(report.requests),
+        "commits": report.commits,
+        "tag": report.tag,
+        "pushed": report.pushed,
+        "resumed": report.resumed,
+        "dry_run": report.dry_run,
+        "notes": list(report.notes),
+    }
