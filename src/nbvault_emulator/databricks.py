@@ -1,0 +1,182 @@
+"""The Workspace API over a world: routes, credentials, permissions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote_plus
+
+from nbvault_emulator import answers, exports, imports, scim
+from nbvault_emulator.faults import Fault
+from nbvault_emulator.gate import Answer, Gate
+from nbvault_emulator.http import Request, Response
+from nbvault_emulator.journal import Journal
+from nbvault_emulator.world import DIRECTORY, NOTEBOOK, Node, User, World, WorldError, describe, missing, normal_path
+
+_BASE = "/api/2.0/workspace/"
+Query = dict[str, str]
+
+
+def parse_query(query: str) -> Query:
+    """A query's parameters; the last one of a name counts, and `+` is a space."""
+    found: Query = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if name:
+            found[name] = unquote_plus(value) if "%" in value or "+" in value else value
+    return found
+
+
+class WorkspaceApi:
+    """Answers the Workspace API, SCIM and `/.well-known/databricks-config`.
+
+    `tokens` are the callers by Authorization header; who is not among them is refused.
+    """
+
+    def __init__(self, world: World, journal: Journal, gate: Gate, *, token: str, url: str) -> None:
+        self._world = world
+        self._journal = journal
+        self._gate = gate
+        self._url = url
+        self.tokens: dict[bytes, User] = {b"Bearer " + token.encode(): world.me}
+        self._routes: dict[tuple[str, str], tuple[str, Callable[[Request, Query], Response]]] = {
+            ("GET", "list"): ("list", self._list),
+            ("GET", "get-status"): ("get-status", self._get_status),
+            ("GET", "export"): ("export", self._export),
+            ("POST", "import"): ("import", self._import),
+            ("POST", "mkdirs"): ("mkdirs", self._mkdirs),
+            ("POST", "delete"): ("delete", self._delete),
+        }
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request; 404 for a path that the API does not have."""
+        path = request.path
+        if path == "/.well-known/databricks-config":
+            return self._gate.pass_through("well-known", path, self._well_known)
+        user = self.tokens.get(request.headers.get(b"authorization", b""))
+        route = self._routes.get((request.method, path[len(_BASE) :])) if path.startswith(_BASE) else None
+        is_scim = route is None and scim.is_scim(path) and request.method == "GET"
+        endpoint = route[0] if route else "scim" if is_scim else "other"
+        if user is None:
+            return self._refuse(endpoint, request)
+        query = parse_query(request.query) if request.query else {}
+        if route is not None:
+            return self._call(route[0], route[1], request, query)
+        if is_scim:
+            admin = self._gate.faults.views.admin
+            return self._gate.pass_through(
+                endpoint, path, lambda _: scim.answer(self._world, user, path, query, admin=admin)
+            )
+        return self._gate.pass_through(endpoint, path, lambda _: _no_endpoint(request))
+
+    def _call(
+        self, endpoint: str, handler: Callable[[Request, Query], Response], request: Request, query: Query
+    ) -> Answer:
+        about = query.get("path", "")
+        if endpoint == "export" and self._is_folder(about):
+            endpoint = "export-folder"
+        elif request.method == "POST" and self._gate.faults.active:
+            about = _path_in_body(request)
+        return self._gate.pass_through(endpoint, _normal_or_raw(about), lambda _: handler(request, query))
+
+    def _is_folder(self, path: str) -> bool:
+        node = self._world.find(normal_path(path)[0]) if path.startswith("/") else None
+        return node is not None and node.kind == DIRECTORY
+
+    def _refuse(self, endpoint: str, request: Request) -> Response:
+        if request.headers.get(b"authorization"):
+            response = answers.error(403, "403", "Invalid access token.")
+        else:
+            message = "Credential was not sent or was of an unsupported type for this API."
+            response = answers.error(401, "401", message)
+        self._gate.shared.count(endpoint, response.status)
+        return response
+
+    def _well_known(self, _faults: list[Fault]) -> Response:
+        return answers.json_response({"oidc_endpoint": f"{self._url}/oidc", "workspace_id": "123", "cloud": "Azure"})
+
+    def _visible(self, query: Query) -> tuple[Node, str, bool]:
+        asked = query.get("path", "")
+        if not asked:
+            raise imports.invalid("Missing required field: path")
+        path, prefixed = normal_path(asked)
+        views = self._gate.faults.views
+        node = self._world.find(path)
+        if node is None or (views.active and views.hidden(path)):
+            raise missing(asked)
+        if views.active and views.forbidden(path):
+            raise WorldError(403, "PERMISSION_DENIED", f"User does not have permission to read {asked}.")
+        return node, path, prefixed
+
+    def _list(self, _request: Request, query: Query) -> Response:
+        node, path, prefixed = self._visible(query)
+        after = query.get("notebooks_modified_after")
+        if node.kind == DIRECTORY and not (prefixed or after or self._gate.faults.views.active):
+            return Response(200, self._world.listing(node))
+        start = path if path.endswith("/") else path + "/"
+        if node.kind != DIRECTORY:
+            entries = [self._entry(node, path, prefixed=prefixed)]
+        else:
+            entries = self._entries(node, start, prefixed=prefixed, after=int(after) if after else 0)
+        return answers.json_response({"objects": entries} if entries else {})
+
+    def _entries(self, node: Node, start: str, *, prefixed: bool, after: int) -> list[dict[str, Any]]:
+        hidden = self._gate.faults.views.hidden
+        return [
+            self._entry(child, start + child.name, prefixed=prefixed)
+            for child in self._world.children(node).values()
+            if not hidden(start + child.name) and not (child.kind == NOTEBOOK and child.modified_at < after)
+        ]
+
+    def _entry(self, node: Node, path: str, *, prefixed: bool) -> dict[str, Any]:
+        entry: dict[str, Any] = json.loads(describe(node, "/Workspace" + path if prefixed else path))
+        return self._gate.faults.views.retime(path, entry)
+
+    def _get_status(self, _request: Request, query: Query) -> Response:
+        node, path, prefixed = self._visible(query)
+        entry = self._entry(node, path, prefixed=prefixed)
+        if query.get("return_export_info") == "true" and node.kind == NOTEBOOK:
+            entry["repos_export_format"] = "JUPYTER" if node.format == "IPYNB" else "SOURCE"
+        return answers.json_response(entry)
+
+    def _export(self, _request: Request, query: Query) -> Response:
+        node, _, _ = self._visible(query)
+        direct = query.get("direct_download") == "true"
+        form = query.get("format") or "SOURCE"
+        return exports.export(self._world, node, form, direct=direct, hidden=self._gate.faults.views.hidden)
+
+    def _import(self, request: Request, _query: Query) -> Response:
+        fields, content = imports.fields_of(request)
+        return self._commit(imports.operation(fields, content))
+
+    def _mkdirs(self, request: Request, _query: Query) -> Response:
+        self._commit({"op": "mkdirs", "path": imports.json_body(request).get("path")})
+        return answers.json_response({})
+
+    def _delete(self, request: Request, _query: Query) -> Response:
+        fields = imports.json_body(request)
+        self._commit({"op": "delete", "path": fields.get("path"), "recursive": fields.get("recursive") is True})
+        return answers.json_response({})
+
+    def _commit(self, operation: dict[str, Any]) -> Response:
+        views = self._gate.faults.views
+        path = str(operation.get("path"))
+        if views.active and (views.hidden(path) or views.forbidden(path)):
+            raise WorldError(403, "PERMISSION_DENIED", f"User does not have permission to change {path}.")
+        return answers.json_response(self._journal.commit([operation])[0])
+
+
+def _no_endpoint(request: Request) -> Response:
+    return answers.error(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} {request.path}'")
+
+
+def _normal_or_raw(path: str) -> str:
+    return normal_path(path)[0] if path.startswith("/") else path
+
+
+def _path_in_body(request: Request) -> str:
+    try:
+        return str(imports.fields_of(request)[0].get("path", ""))
+    except WorldError:
+        return ""

@@ -1,0 +1,185 @@
+"""Faults as data: which requests they meet, and what then goes wrong. docs/emulator.md describes each with an example."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from nbvault_emulator.shared import MAX_FAULTS, Shared
+
+_VIEW_KINDS = frozenset({"hole", "forbid", "times", "identity"})
+_GIT_PACK_KINDS = frozenset({"push-rejected", "remote-moved"})
+KINDS = _VIEW_KINDS | {
+    "latency",
+    "status",
+    "error-in-200",
+    "oversize",
+    "empty-body",
+    "nonsense",
+    "drop",
+    "hang",
+    "token-expired",
+    "concurrency",
+    "do",
+    "push-rejected",
+    "remote-moved",
+    "no-partial-clone",
+}
+_DEFAULT_ENDPOINTS = {
+    "oversize": ("export",),
+    "token-expired": ("list", "get-status", "export", "import", "mkdirs", "delete", "scim"),
+    "push-rejected": ("git-push-pack",),
+    "remote-moved": ("git-push-pack",),
+    "no-partial-clone": ("git",),
+}
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """A workspace path pattern: `*` stays in a folder, `**` crosses, `?` is one character; the rest is literal."""
+    parts = re.split(r"(\*\*|\*|\?)", pattern)
+    table = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(table.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def _matcher(pattern: str) -> re.Pattern[str]:
+    return re.compile(f"(?:{re.escape(pattern)}|{glob(pattern).pattern})", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault. `nth` counts matching requests from 1; `after` lets the first so many pass; `times` bounds firings."""
+
+    index: int
+    kind: str
+    endpoints: tuple[str, ...]
+    path: re.Pattern[str] | None
+    nth: frozenset[int]
+    after: int
+    times: int | None
+    probability: float
+    data: dict[str, Any] = field(hash=False)
+
+    def meets(self, endpoint: str, path: str) -> bool:
+        """Whether a request is one of those that this fault is about."""
+        return any(_in_family(endpoint, name) for name in self.endpoints) and (
+            self.path is None or self.path.fullmatch(path) is not None
+        )
+
+    def number(self, key: str, default: float) -> float:
+        """A number among its data."""
+        return float(self.data.get(key, default))
+
+    def text(self, key: str, default: str = "") -> str:
+        """A text among its data."""
+        return str(self.data.get(key, default))
+
+
+def _in_family(endpoint: str, name: str) -> bool:
+    return name in ("*", endpoint) or endpoint.startswith(name + "-")
+
+
+def parse(index: int, data: Any) -> Fault:
+    """A fault from its JSON.
+
+    Raises:
+        ValueError: it is malformed, or of an unknown kind.
+    """
+    if not isinstance(data, dict) or data.get("kind") not in KINDS:
+        known = ", ".join(sorted(KINDS))
+        raise ValueError(f"Fault {index} has no known kind: {data!r}. Known kinds: {known}.")
+    kind, match = data["kind"], data.get("match", {})
+    if not isinstance(match, dict) or set(match) - {"endpoint", "path", "nth", "after", "times", "probability"}:
+        raise ValueError(f"Fault {index} has an unknown match: {match!r}.")
+    if kind in _VIEW_KINDS - {"identity"} and not (data.get("path") or match.get("path")):
+        raise ValueError(f"Fault {index} ({kind}) needs a path.")
+    endpoint = match.get("endpoint", _DEFAULT_ENDPOINTS.get(kind, ("*",)))
+    endpoints = (endpoint,) if isinstance(endpoint, str) else tuple(endpoint)
+    if kind in _GIT_PACK_KINDS:
+        endpoints = tuple("git-push-pack" if name in ("git-push", "git", "*") else name for name in endpoints)
+    nth = match.get("nth", ())
+    path = data.get("path") if kind in _VIEW_KINDS else match.get("path")
+    path = path or match.get("path")
+    return Fault(
+        index=index,
+        kind=kind,
+        endpoints=endpoints,
+        path=_matcher(path) if path else None,
+        nth=frozenset((nth,) if isinstance(nth, int) else nth),
+        after=int(match.get("after", data.get("after", 0))),
+        times=match.get("times"),
+        probability=float(match.get("probability", 1.0)),
+        data=data,
+    )
+
+
+class FaultSet:
+    """The faults in force. Those that change what is seen are `views`; the others fire on single requests."""
+
+    def __init__(self, faults: Iterable[Any], shared: Shared) -> None:
+        parsed = [parse(index, data) for index, data in enumerate(faults)]
+        if len(parsed) > MAX_FAULTS:
+            raise ValueError(f"At most {MAX_FAULTS} faults at once.")
+        self._shared = shared
+        self._random = random.Random(len(parsed))
+        self.all = parsed
+        self._events = [fault for fault in parsed if fault.kind not in _VIEW_KINDS]
+        self.active = bool(self._events)
+        self.views = Views([fault for fault in parsed if fault.kind in _VIEW_KINDS])
+
+    def fire(self, endpoint: str, path: str) -> list[Fault]:
+        """The faults that this request sets off."""
+        return [fault for fault in self._events if fault.meets(endpoint, path) and self._goes_off(fault)]
+
+    def _goes_off(self, fault: Fault) -> bool:
+        seen = self._shared.fault_seen(fault.index)
+        if seen <= fault.after or (fault.nth and seen not in fault.nth):
+            return False
+        if fault.probability < 1 and self._random.random() >= fault.probability:
+            return False
+        return self._shared.fault_may_fire(fault.index, fault.times)
+
+
+class Views:
+    """Faults that change what the caller sees: holes in its permissions, missing times, an identity without admin rights."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self._holes = [_below(fault) for fault in faults if fault.kind == "hole"]
+        self._forbidden = [_below(fault) for fault in faults if fault.kind == "forbid"]
+        self._times = [fault for fault in faults if fault.kind == "times"]
+        self.active = bool(self._holes or self._forbidden or self._times)
+        self.admin = all(
+            fault.data.get("admin", fault.kind != "identity") for fault in faults if fault.kind in ("hole", "identity")
+        )
+
+    def hidden(self, path: str) -> bool:
+        """Whether the caller may not know that this path exists."""
+        return any(hole.fullmatch(path) for hole in self._holes)
+
+    def forbidden(self, path: str) -> bool:
+        """Whether reading this path answers 403."""
+        return any(pattern.fullmatch(path) for pattern in self._forbidden)
+
+    def retime(self, path: str, entry: dict[str, Any]) -> dict[str, Any]:
+        """A listed object with the times that the faults leave it."""
+        for fault in self._times:
+            assert fault.path is not None
+            if fault.path.fullmatch(path):
+                for key in ("modified_at", "modified_at_interactive", "created_at"):
+                    entry = _retimed(entry, key, fault.data.get(key))
+        return entry
+
+
+def _retimed(entry: dict[str, Any], key: str, how: Any) -> dict[str, Any]:
+    if how is None:
+        return entry
+    if how == "missing":
+        return {name: value for name, value in entry.items() if name != key}
+    return {**entry, key: 0 if how == "zero" else how} if key in entry else entry
+
+
+def _below(fault: Fault) -> re.Pattern[str]:
+    assert fault.path is not None
+    return re.compile(f"(?:{fault.path.pattern})(?:/.*)?", re.DOTALL)

@@ -1,0 +1,270 @@
+"""Git over smart HTTP: the real `git http-backend` behind credentials, with pushes that can be refused or overtaken."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from nbvault_emulator.faults import Fault
+from nbvault_emulator.gate import Answer, Gate
+from nbvault_emulator.http import Request, Response
+from nbvault_emulator.world import WorldError
+
+REPOSITORY_PATH = "/ORG/PROJECT/_git/vault"
+_PIECE_BYTES = 65_536
+_ENDPOINTS = {
+    ("GET", "/info/refs", "git-upload-pack"): "git-fetch-refs",
+    ("GET", "/info/refs", "git-receive-pack"): "git-push-refs",
+    ("POST", "/git-upload-pack", ""): "git-fetch-pack",
+    ("POST", "/git-receive-pack", ""): "git-push-pack",
+}
+# git starts these for every push; what they refuse comes in their environment, so that concurrent pushes do not meet.
+_UPDATE_HOOK = """#!/bin/sh
+[ -n "$NBVAULT_EMULATOR_PROTECTED" ] || exit 0
+case "$1" in
+$NBVAULT_EMULATOR_PROTECTED) ;;
+*) exit 0 ;;
+esac
+echo "${NBVAULT_EMULATOR_MESSAGE}" >&2
+exit 1
+"""
+_PRE_RECEIVE_HOOK = """#!/bin/sh
+[ -n "$NBVAULT_EMULATOR_DECLINE" ] || exit 0
+echo "${NBVAULT_EMULATOR_MESSAGE}" >&2
+exit 1
+"""
+_POLICY = "TF402455: Pushes to this branch are not permitted; you must use a pull request to update this branch."
+
+
+class GitServer:
+    """Serves the bare repository `vault.git` in a directory, at `REPOSITORY_PATH`."""
+
+    def __init__(self, git_dir: Path, gate: Gate, *, token: str) -> None:
+        self.repository = git_dir / "vault.git"
+        self._gate = gate
+        self._token = token.encode()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        if not (self.repository / "HEAD").exists():
+            self.repository.mkdir(parents=True, exist_ok=True)
+            self._git("init", "--quiet", "--bare", "--initial-branch=main", ".")
+        settings = {
+            "http.receivepack": "true",
+            "uploadpack.allowFilter": "true",
+            "uploadpack.allowAnySHA1InWant": "true",
+            "receive.denyDeletes": "false",
+            "gc.auto": "0",
+        }
+        for name, value in settings.items():
+            self._git("config", name, value)
+        for name, text in (("update", _UPDATE_HOOK), ("pre-receive", _PRE_RECEIVE_HOOK)):
+            hook = self.repository / "hooks" / name
+            hook.parent.mkdir(exist_ok=True)
+            hook.write_text(text, encoding="utf-8")
+            hook.chmod(0o755)
+
+    def is_streamed(self, request: Request) -> bool:
+        """Whether a request's body may be large and is to be handed on as it comes."""
+        return request.method == "POST" and request.path.startswith(REPOSITORY_PATH + "/")
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request under `REPOSITORY_PATH`."""
+        rest = request.path[len(REPOSITORY_PATH) :]
+        service = re.sub(r".*service=([a-z-]+).*", r"\1", request.query)
+        endpoint = _ENDPOINTS.get((request.method, rest, service if rest == "/info/refs" else ""), "git-other")
+        if not self._is_allowed(request.headers.get(b"authorization", b"")):
+            self._gate.shared.count(endpoint, 401)
+            headers = (("WWW-Authenticate", 'Basic realm="https://dev.azure.com/ORG"'),)
+            return Response(401, b"Access denied: sign in.", content_type="text/plain", headers=headers)
+        if endpoint == "git-push-pack" and request.header(b"content-length") == "4":
+            # The empty request with which git tries its credentials before a large push is no push.
+            return self._backend(request, rest, [])
+        return self._gate.pass_through(endpoint, rest, lambda fired: self._backend(request, rest, fired))
+
+    def _is_allowed(self, header: bytes) -> bool:
+        scheme, _, value = header.partition(b" ")
+        if scheme.lower() == b"bearer":
+            return value == self._token
+        if scheme.lower() != b"basic":
+            return False
+        try:
+            return base64.b64decode(value, validate=True).partition(b":")[2] == self._token
+        except binascii.Error:
+            return False
+
+    async def _backend(self, request: Request, rest: str, fired: list[Fault]) -> Response:
+        for fault in fired:
+            if fault.kind == "remote-moved":
+                await asyncio.to_thread(self.move_on, fault)
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            "http-backend",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=self._environment(request, rest, fired),
+            limit=_PIECE_BYTES,
+        )
+        feeder = asyncio.create_task(_feed(request, process))
+        try:
+            status, headers = await _cgi_head(process)
+        except (asyncio.IncompleteReadError, asyncio.CancelledError):
+            await _end(process, feeder)
+            raise
+        content_type = headers.pop("content-type", "text/plain")
+        drop = any(fault.kind == "drop" for fault in fired)
+        return Response(
+            status,
+            content_type=content_type,
+            headers=tuple(headers.items()),
+            stream=_output(process, feeder, drop=drop),
+        )
+
+    def _environment(self, request: Request, rest: str, fired: list[Fault]) -> dict[str, str]:
+        environment = {
+            **_git_environment(self.repository),
+            "GIT_PROJECT_ROOT": str(self.repository.parent),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": f"/{self.repository.name}{rest}",
+            "QUERY_STRING": request.query,
+            "REQUEST_METHOD": request.method,
+            "CONTENT_TYPE": request.header(b"content-type"),
+            "REMOTE_USER": "nbvault",
+            "REMOTE_ADDR": "127.0.0.1",
+            **_refusals(fired),
+        }
+        for name, header in (
+            ("CONTENT_LENGTH", b"content-length"),
+            ("HTTP_CONTENT_ENCODING", b"content-encoding"),
+            ("GIT_PROTOCOL", b"git-protocol"),
+        ):
+            if header in request.headers:
+                environment[name] = request.header(header)
+        if any(fault.kind == "no-partial-clone" for fault in fired):
+            environment |= {
+                "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": "uploadpack.allowFilter",
+                "GIT_CONFIG_VALUE_0": "false",
+            }
+        return environment
+
+    def move_on(self, fault: Fault) -> None:
+        """Add a commit by a person to a branch: the remote is no longer where the pusher saw it."""
+        branch = f"refs/heads/{fault.text('branch', 'main')}"
+        path, content = fault.text("path", "people.md"), fault.text("content", "A person was here.\n")
+        tip = self._git("rev-parse", "--verify", "--quiet", branch, check=False).strip()
+        blob = self._git("hash-object", "-w", "--stdin", stdin=content).strip()
+        index = self.repository / f"emulator-{os.getpid()}-{os.urandom(4).hex()}.index"
+        try:
+            more = {"GIT_INDEX_FILE": str(index)}
+            self._git("read-tree", *([tip] if tip else ["--empty"]), more=more)
+            self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", more=more)
+            tree = self._git("write-tree", more=more).strip()
+        finally:
+            index.unlink(missing_ok=True)
+        parents = ["-p", tip] if tip else []
+        message = fault.text("message", "Change by hand")
+        person = _person(fault.text("author", "Pat Person <pat@clients.example>"))
+        commit = self._git("commit-tree", tree, *parents, "-m", message, more=person).strip()
+        self._git("update-ref", branch, commit)
+
+    def _git(self, *arguments: str, stdin: str = "", check: bool = True, more: dict[str, str] | None = None) -> str:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=self.repository,
+            env={**_git_environment(self.repository), **(more or {})},
+            input=stdin.encode(),
+            capture_output=True,
+            check=False,
+        )
+        if check and done.returncode:
+            raise WorldError(500, "GIT", f"git {arguments[0]}: {done.stderr.decode('utf-8', 'replace').strip()}")
+        return done.stdout.decode("utf-8", "replace")
+
+
+def _git_environment(repository: Path) -> dict[str, str]:
+    # Nothing of the person who runs the emulator may change what the server does.
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(repository),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_COMMITTER_NAME": "Azure DevOps",
+        "GIT_COMMITTER_EMAIL": "noreply@dev.azure.example",
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+def _person(text: str) -> dict[str, str]:
+    name, _, mail = text.partition("<")
+    who = {"NAME": name.strip() or "Someone", "EMAIL": mail.rstrip("> ") or "someone@clients.example"}
+    return {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
+
+
+def _refusals(fired: list[Fault]) -> dict[str, str]:
+    for fault in fired:
+        if fault.kind == "push-rejected":
+            message = {"NBVAULT_EMULATOR_MESSAGE": fault.text("message", _POLICY)}
+            if "refs" in fault.data:
+                return {"NBVAULT_EMULATOR_PROTECTED": fault.text("refs"), **message}
+            return {"NBVAULT_EMULATOR_DECLINE": "1", **message}
+    return {}
+
+
+async def _feed(request: Request, process: asyncio.subprocess.Process) -> None:
+    assert process.stdin is not None
+    try:
+        if request.stream is not None:
+            async for piece in request.stream:
+                process.stdin.write(piece)
+                await process.stdin.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        # The backend stopped reading (it refused), or the client went away: either way there is no more to feed.
+        pass
+    finally:
+        process.stdin.close()
+
+
+async def _cgi_head(process: asyncio.subprocess.Process) -> tuple[int, dict[str, str]]:
+    assert process.stdout is not None
+    head = await process.stdout.readuntil(b"\r\n\r\n")
+    status, headers = 200, {}
+    for line in head.decode("latin-1").split("\r\n"):
+        name, colon, value = line.partition(":")
+        if name.lower() == "status":
+            status = int(value.split()[0])
+        elif colon:
+            headers[name.lower()] = value.strip()
+    return status, headers
+
+
+async def _output(
+    process: asyncio.subprocess.Process, feeder: asyncio.Task[None], *, drop: bool
+) -> AsyncIterator[bytes]:
+    assert process.stdout is not None
+    try:
+        while piece := await process.stdout.read(_PIECE_BYTES):
+            if drop:
+                yield piece[: len(piece) // 2]
+                raise ConnectionResetError("broken off by a fault")
+            yield piece
+        await process.wait()
+    finally:
+        await _end(process, feeder)
+
+
+async def _end(process: asyncio.subprocess.Process, feeder: asyncio.Task[None]) -> None:
+    feeder.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await feeder
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

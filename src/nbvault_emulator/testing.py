@@ -1,0 +1,247 @@
+"""An emulator for tests and demos: started by a `with` statement, changed over its own admin API."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import http.client
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from nbvault_emulator.options import EmulatorOptions
+from nbvault_emulator.server import Ready, Site, serve
+
+
+class EmulatorError(Exception):
+    """The admin API refused, or the emulator did not start."""
+
+
+class Emulator:
+    """A running emulator.
+
+    With ``in_process`` it serves from a thread of this process (starts in some milliseconds); otherwise it is a process
+    of its own, as users start it. ``world`` replaces the generated world by these objects; ``faults`` are in force from
+    the start. After the `with` statement nothing of it is left, except what is in ``git_dir`` and ``data``.
+    """
+
+    def __init__(
+        self,
+        *,
+        notebooks: int = 200,
+        years: int = 2,
+        engagements: int = 3,
+        seed: int = 1,
+        root: str = "/Clients",
+        oversize: int = 0,
+        world: Iterable[Mapping[str, Any]] | None = None,
+        faults: Iterable[Mapping[str, Any]] = (),
+        latency_ms: int = 0,
+        export_rate: float = 0,
+        list_rate: float = 0,
+        import_rate: float = 0,
+        git_dir: Path | None = None,
+        data: Path | None = None,
+        port: int = 0,
+        workers: int = 1,
+        in_process: bool = True,
+    ) -> None:
+        self._temporary = Path(tempfile.mkdtemp(prefix="nbvault-emulator-test-"))
+        self._in_process = in_process and workers == 1
+        self._runner: _Thread | _Process | None = None
+        self.git_dir = git_dir or (data / "git" if data is not None else self._temporary / "git")
+        self._options = EmulatorOptions(
+            port=port,
+            world=self._write("world.jsonl", "".join(json.dumps(dict(one)) + "\n" for one in world))
+            if world is not None
+            else None,
+            notebooks=notebooks,
+            years=years,
+            engagements=engagements,
+            seed=seed,
+            root=root,
+            oversize=oversize,
+            latency_ms=latency_ms,
+            export_rate=export_rate,
+            list_rate=list_rate,
+            import_rate=import_rate,
+            faults=self._write("faults.json", json.dumps([dict(one) for one in faults])) if faults else None,
+            git_dir=self.git_dir,
+            data=data,
+            workers=workers,
+        )
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self._temporary / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def __enter__(self) -> Emulator:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start to serve; does nothing while it serves.
+
+        Raises:
+            EmulatorError: the process ended before it was ready.
+            OSError: the port is taken, or a directory cannot be made.
+            ValueError: the world or the faults are malformed.
+        """
+        if self._runner is not None:
+            return
+        self.git_dir.mkdir(parents=True, exist_ok=True)
+        self._runner = _Thread(self._options) if self._in_process else _Process(self._options)
+        ready = self._runner.ready
+        self.workspace_url, self.workspace_token = ready.workspace_url, ready.workspace_token
+        self.git_url, self.git_token, self.admin_url = ready.git_url, ready.git_token, ready.admin_url
+
+    def stop(self) -> None:
+        """Stop to serve; what was in memory only is lost."""
+        if self._runner is not None:
+            self._runner.stop()
+            self._runner = None
+
+    def edit(self, path: str, content: str | bytes, editor: str = "", **more: Any) -> dict[str, Any]:
+        """A person edits a notebook (``interactive=False``: a program does)."""
+        who = {"editor": editor} if editor else {}
+        return self._change("edit", {"path": path, **_carried(content), **who, **more})
+
+    def create(self, path: str, content: str | bytes = "", **more: Any) -> dict[str, Any]:
+        """A person creates an object (by default a Python notebook); parents are made."""
+        return self._change("create", {"path": path, **_carried(content), **more})
+
+    def delete(self, path: str, *, recursive: bool = True) -> dict[str, Any]:
+        """A person deletes an object."""
+        return self._change("delete", {"path": path, "recursive": recursive})
+
+    def move(self, start: str, to: str) -> dict[str, Any]:
+        """A person moves or renames an object; its id and its times stay."""
+        return self._change("move", {"from": start, "to": to})
+
+    def batch(self, operations: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Many changes at once, each ``{"op": ..., ...}``."""
+        result: list[dict[str, Any]] = self.call("POST", "/batch", [dict(one) for one in operations])
+        return result
+
+    def user(self, name: str, **more: Any) -> dict[str, Any]:
+        """Make or change a person: ``emails=[]``, ``deleted=True``, ``displayName=...``."""
+        return self._change("user", {"userName": name, **more})
+
+    def faults(self, *faults: Mapping[str, Any]) -> None:
+        """Put these faults in force instead of the present ones; none clears them."""
+        self.call("POST", "/faults", [dict(one) for one in faults])
+
+    def world(self, path: str = "/", *, content: bool = False, everything: bool = False) -> list[dict[str, Any]]:
+        """All notebooks below a path (``everything``: all objects): path, object_id, sha256 of the SOURCE."""
+        query = f"?path={quote(path)}&content={int(content)}&all={int(everything)}"
+        result: list[dict[str, Any]] = self.call("GET", "/world" + query)
+        return result
+
+    def requests(self) -> dict[str, dict[str, int]]:
+        """Counts by endpoint and status since the start or the last reset."""
+        result: dict[str, dict[str, int]] = self.call("GET", "/requests")
+        return result
+
+    def reset_requests(self) -> None:
+        """All counts to zero."""
+        self.call("POST", "/requests/reset", {})
+
+    def _change(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        result: dict[str, Any] = self.call("POST", f"/{name}", body)
+        return result
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """A request to the admin API.
+
+        Raises:
+            EmulatorError: it refuses.
+        """
+        where = urlsplit(self.admin_url)
+        connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=120)
+        with contextlib.closing(connection):
+            sent = None if body is None else json.dumps(body).encode()
+            connection.request(method, where.path + path, sent)
+            answer = connection.getresponse()
+            text = answer.read()
+        if answer.status != 200:
+            raise EmulatorError(f"{method} {path}: {answer.status} {text.decode('utf-8', 'replace')}")
+        return json.loads(text)
+
+
+def _carried(content: str | bytes) -> dict[str, str]:
+    if isinstance(content, str):
+        return {"content": content}
+    return {"content_base64": base64.b64encode(content).decode()}
+
+
+class _Thread:
+    """An emulator on a thread of its own, with its own event loop."""
+
+    def __init__(self, options: EmulatorOptions) -> None:
+        self._site = Site(options)
+        self.ready = self._site.ready
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="nbvault-emulator", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(serve(self._site, self._site.sockets[0], self._stop))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        finally:
+            self._loop.close()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        self._site.close()
+
+
+class _Process:
+    """An emulator as a process."""
+
+    def __init__(self, options: EmulatorOptions) -> None:
+        command = [sys.executable, "-m", "nbvault_emulator", *flags(options)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise EmulatorError(f"the emulator ended with {self._process.wait()} before it was ready")
+        self.ready = Ready(**json.loads(line))
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        status = self._process.wait(timeout=30)
+        if status:
+            raise EmulatorError(f"the emulator ended with {status}")
+
+
+def flags(options: EmulatorOptions) -> list[str]:
+    """The command line that gives these options."""
+    result: list[str] = []
+    for name in options.__slots__:
+        value = getattr(options, name)
+        if value is not None:
+            result += [f"--{name.replace('_', '-')}", str(value)]
+    return result
