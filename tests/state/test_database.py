@@ -160,10 +160,12 @@ def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
     ("url", "words"),
     [
         ("not a url", r"no database URL.*sqlite:///"),
+        ("postgresql://user:hunter2@host:port/db", r"no database URL.*sqlite:///"),
         ("oracle+nonsense://host/db", r"cannot be a 'oracle'.*begins with sqlite"),
         ("mysql+mysqldb://user:hunter2@host/db", r"driver for mysql is missing.*pip"),
         ("sqlite:////nonexistent/folder/state.db", r"unable to open.*Create the folder"),
         ("postgresql://user:hunter2@127.0.0.1:1/db", r"refused.*Check host and port"),
+        ("postgresql://127.0.0.1:1/db?user=user&password=hunter2", r"refused.*Check host and port"),
     ],
 )
 def test_a_wrong_url_says_what_to_do_and_never_the_password(url: str, words: str) -> None:

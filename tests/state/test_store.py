@@ -144,7 +144,7 @@ def test_times_are_utc_whatever_zone_they_come_in(store: StateManager) -> None:
     assert row is not None
     assert row.started_at == T0
     assert row.started_at.utcoffset() == timedelta(0)
-    with pytest.raises(Exception, match="no time zone"):
+    with pytest.raises(ValueError, match="no time zone"):
         start(store, "s2", at=T0.replace(tzinfo=None))
 
 
@@ -166,7 +166,7 @@ def test_problems_are_replaced_as_a_whole_and_in_order(store: StateManager) -> N
 
 
 def test_the_audit_trail_is_appended_in_order(store: StateManager) -> None:
-    """Events come back in the order of recording, also where their times go back; a period and a limit select from them."""
+    """Events come back in the order of recording, even if their times go back; a period and a limit select some."""
     late, early = event(1, at=T0 + timedelta(hours=1)), event(2)
     store.record_audit([late])
     store.record_audit([early, event(3)])

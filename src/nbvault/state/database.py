@@ -53,8 +53,8 @@ class Database:
 
     @property
     def name(self) -> str:
-        """The URL without its password."""
-        return self._url.render_as_string(hide_password=True)
+        """The URL without its password, and without its options, which may hold one too."""
+        return self._url.set(query={}).render_as_string(hide_password=True)
 
     def open(self) -> None:
         """Connect, and bring the tables up to date; does nothing if it is open."""
@@ -106,7 +106,7 @@ class Database:
                 f"The state store {self.name} cannot be opened: {error}.", hint="Check state.url."
             ) from error
         if kind == "sqlite":
-            sa.event.listen(engine, "connect", self._prepare_sqlite)
+            sa.event.listen(engine, "connect", _prepare_sqlite)
             sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
 
@@ -116,21 +116,6 @@ class Database:
         for _ in range(version, len(MIGRATIONS)):
             with self.writing() as connection:
                 apply_next(connection, at=self._clock.now())
-
-    def _prepare_sqlite(self, connection: sqlite3.Connection, _record: object) -> None:
-        # Transactions are begun by `_begin_sqlite`; the driver would begin them late, and not at all before DDL.
-        connection.isolation_level = None
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-        # SQLite does not wait for its busy timeout when two processes switch a new file to WAL at once.
-        for _ in range(BUSY_TIMEOUT_S * 20):
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error):
-                    raise
-                self._clock.wait(0.05)
-            else:
-                return
 
     @contextmanager
     def _in_our_words(self, deed: str) -> Iterator[None]:
@@ -151,11 +136,23 @@ class Database:
 def _parse(text: str) -> sa.URL:
     try:
         url = sa.make_url(text)
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):
         # The text may hold a password, so neither it nor the error that quotes it is shown.
         raise StateError("state.url is no database URL.", hint='Write it as "sqlite:///nbvault.db".') from None
     drivers = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
     return url.set(drivername=drivers.get(url.drivername, url.drivername))
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # Transactions are begun by `_begin_sqlite`; the driver would begin them late, and not at all before DDL.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        # Another process is making the same switch of a new file, and it holds for all.
+        if "locked" not in str(error):
+            raise
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
