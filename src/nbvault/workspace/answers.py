@@ -1,4 +1,4 @@
-"""What the workspace's JSON says, as values of the model. Pure; what is missing or odd is a `BadAnswer`, never dropped."""
+"""What the workspace's JSON says, as values of the model. Pure; what is missing is a `BadAnswer`, never dropped."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class WorkspaceClient:
 
     Every method raises `nbvault.workspace.errors.RequestFailed` (see its tree) when its tries are used up or the answer
     is final, and AuthenticationError when the token is refused twice. Paths are sent as they are given and come back in
-    the same spelling, with or without ``/Workspace`` in front. Entering raises AuthenticationError or ConfigurationError.
+    the same spelling, with or without ``/Workspace`` in front. Entering raises AuthenticationError, ConfigurationError.
 
     Args:
         clock: Times the tries and waits between them.

@@ -203,7 +203,6 @@ def from_answer(
         status=status,
         path=path,
         retry_after_s=retry_after(headers, now=now),
-        headers=headers,
     )
 
 

@@ -1,7 +1,7 @@
 """How long one request is tried: pure arithmetic, so that the promise can be read in one place.
 
-At least `LEAST_TRIES` tries, and on until the budget is used up: the waits between the first ten tries grow twofold with
-full jitter and add up to the budget at most; later ones are cut to what is left of it. A Retry-After is always waited
+At least `LEAST_TRIES` tries, and on until the budget is used up: the waits between the first ten grow twofold with full
+jitter and add up to the budget at most; later ones are cut to what is left of it. A Retry-After is always waited
 out, even where it leads beyond the budget. A host that lets every try time out is left after `LEAST_SILENT_TRIES`, once
 the budget is used up by the waiting itself.
 """

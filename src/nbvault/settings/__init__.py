@@ -1,0 +1,38 @@
+"""The configuration, and the only reader of the environment.
+
+A value comes from, in this order: a variable ``NBVAULT_SECTION__KEY``, the file, the default. Relative paths are
+relative to the file (without a file: to the working directory). No error quotes a value: it might be a secret.
+"""
+
+from nbvault.settings.checks import checked_host, is_loopback
+from nbvault.settings.load import FILE_NAME, load_settings
+from nbvault.settings.secret import Context, Secret
+from nbvault.settings.sections import (
+    Bulk,
+    Deletions,
+    ExportFormat,
+    ExportSection,
+    Settings,
+    StateSection,
+    SyncSection,
+    VaultSection,
+    WorkspaceSection,
+)
+
+__all__ = [
+    "FILE_NAME",
+    "Bulk",
+    "Context",
+    "Deletions",
+    "ExportFormat",
+    "ExportSection",
+    "Secret",
+    "Settings",
+    "StateSection",
+    "SyncSection",
+    "VaultSection",
+    "WorkspaceSection",
+    "checked_host",
+    "is_loopback",
+    "load_settings",
+]

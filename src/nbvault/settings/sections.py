@@ -1,0 +1,168 @@
+"""The sections of the configuration, their keys and defaults."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from nbvault.settings.checks import (
+    Branch,
+    Count,
+    Host,
+    LocalPath,
+    Rate,
+    Reference,
+    Remote,
+    Root,
+    Seconds,
+    Share,
+    StateUrl,
+    Text,
+    is_loopback,
+)
+from nbvault.settings.secret import Context
+
+# What git and TLS need of the environment; everything else, secrets above all, stays here.
+_HANDED_ON = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TMP|TEMP|LD_LIBRARY_PATH|XDG_\w+|SYSTEMROOT|COMSPEC|PATHEXT"
+    r"|USERPROFILE|(HTTPS?|ALL|NO|FTP)_PROXY|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|GIT_SSL_CAINFO"
+    r"|GIT_SSL_CAPATH|GIT_EXEC_PATH|GIT_SSH|GIT_SSH_COMMAND|SSH_AUTH_SOCK",
+    re.I,
+)
+
+
+class Deletions(str, Enum):
+    """When a folder that vanished counts as deleted: if the identity is an admin, or always."""
+
+    PROVE = "prove"
+    TRUST = "trust"
+
+
+class ExportFormat(str, Enum):
+    """SOURCE for every notebook, or for each its native format."""
+
+    SOURCE = "source"
+    NATIVE = "native"
+
+
+class Bulk(str, Enum):
+    """Whether folders are exported as one archive: never, where it was proven, or always."""
+
+    OFF = "off"
+    PROBE = "probe"
+    ON = "on"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
+
+
+class WorkspaceSection(_Section):
+    """Which workspace, and what of it. Without a host, databricks-sdk finds one in its own ways."""
+
+    host: Host = None
+    token: Reference = None
+    root: Root = "/Clients"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    requests_per_second: Rate = 0.0
+    retry_s: Seconds = 60.0
+    timeout_s: Seconds = 120.0
+
+
+class VaultSection(_Section):
+    """Where the backup goes. `path` is absolute; `remote` is a URL or an absolute local path."""
+
+    path: LocalPath = Field(default=Path("vault.git"), validate_default=True)
+    remote: Remote
+    token: Reference = None
+    branch: Branch = "main"
+    committer_name: Text = "nbvault"
+    committer_email: Text = "nbvault@nbvault.invalid"
+
+
+class StateSection(_Section):
+    """The state store. `url` never holds the password; `connection_url` does."""
+
+    url: StateUrl = Field(default="sqlite:///nbvault.db", validate_default=True)
+    password: Reference = None
+
+    def connection_url(self) -> str:
+        """The URL with the password in it, made anew at each call; not for logs or messages."""
+        if self.password is None:
+            return self.url
+        scheme, _, rest = self.url.partition("://")
+        user, at, server = rest.partition("@")
+        return f"{scheme}://{user if at else ''}:{quote(self.password.reveal(), safe='')}@{server if at else rest}"
+
+
+class SyncSection(_Section):
+    """How a session works. Times in seconds; above `large` changes, commits are made in batches."""
+
+    batch_size: Count = 5000
+    push_every: Count = 10000
+    max_in_flight: Count = 64
+    deletion_limit: Share = 0.10
+    deletions: Deletions = Deletions.PROVE
+    lease_stale_s: Seconds = 900.0
+    recheck_days: Count = 30
+    time_limit_s: Seconds = 14400.0
+    large: Count = 20000
+
+
+class ExportSection(_Section):
+    """In what form notebooks are taken."""
+
+    format: ExportFormat = ExportFormat.SOURCE
+    bulk: Bulk = Bulk.OFF
+
+
+class Settings(_Section):
+    """All settings, checked; secrets only as references."""
+
+    workspace: WorkspaceSection
+    vault: VaultSection
+    state: StateSection
+    sync: SyncSection
+    export: ExportSection
+    _context: Context = PrivateAttr(default=Context(Path(), {}))
+
+    @property
+    def process_environment(self) -> dict[str, str]:
+        """The environment for git and other processes: what they need to run and to find servers, never a secret."""
+        secret = {ref.variable for ref in (self.workspace.token, self.vault.token, self.state.password) if ref}
+        given = self._context.environment
+        return {name: given[name] for name in given if _HANDED_ON.fullmatch(name) and name not in secret}
+
+    @property
+    def ca_file(self) -> str:
+        """The file of additional certificate authorities, found as databricks-sdk does; empty for the system's own."""
+        given = self._context.environment
+        return next(
+            (given[name] for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE") if given.get(name)), ""
+        )
+
+    def proxy_for(self, url: str) -> str:
+        """The HTTP proxy that the environment names for a URL; empty for none, and always for this machine itself."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if is_loopback(host) or _is_direct(host, _variable(self._context.environment, "no_proxy")):
+            return ""
+        names = (f"{parts.scheme}_proxy", "all_proxy")
+        proxy = next((value for name in names if (value := _variable(self._context.environment, name))), "")
+        return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+
+
+def _is_direct(host: str, no_proxy: str) -> bool:
+    """Whether a list as in ``no_proxy`` names the host, a domain above it, or everything."""
+    names = [name.strip().lstrip("*").lstrip(".").lower() for name in no_proxy.split(",")]
+    return no_proxy.strip() == "*" or any(name and (host == name or host.endswith("." + name)) for name in names)
+
+
+def _variable(environment: Mapping[str, str], name: str) -> str:
+    return environment.get(name) or environment.get(name.upper()) or ""
