@@ -1,0 +1,73 @@
+"""What git says when a remote command fails, and which error that is.
+
+The words are git's, curl's, ssh's and Azure Repos'; the first rule that matches decides.
+"""
+
+from __future__ import annotations
+
+import re
+
+from nbvault.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    GitError,
+    NbvaultError,
+    PushRefused,
+    RemoteUnreachable,
+)
+
+_CERTIFICATE = re.compile(r"certificate|SSL_connect.*verif|CAfile|CRLfile", re.IGNORECASE)
+_AUTHENTICATION = re.compile(
+    r"Authentication failed|could not read (?:Username|Password)|Permission denied|TF400813|TF401444"
+    r"|(?:returned error:|HTTP) (?:401|403|30[1278])\b|_signin|redirection"
+)
+_NOT_THERE = re.compile(
+    r"repository '.*' not found|does not appear to be a git repository|not a git repository|is this a git repository"
+    r"|(?:returned error:|HTTP) (?:404|410|400)\b|repository .* does not exist|does not exist|Host key verification"
+    r"|dubious ownership|unable to find remote helper|transport '.*' not allowed"
+)
+_UNREACHABLE = re.compile(
+    r"Could not resolve (?:host|hostname)|Failed to connect|Couldn't connect|Connection (?:refused|reset|closed)"
+    r"|(?:returned error:|HTTP) (?:408|429|5\d\d)\b|hung up|early EOF|RPC failed|timed out|too slow|Empty reply"
+    r"|Recv failure|Send failure|unexpected disconnect|TF400733|Network is unreachable|No route to host"
+    r"|failed to report status|expected flush|transfer closed|GnuTLS recv error|SSL_read|bad line length|protocol error"
+    r"|unable to rewind|HTTP/2 stream|gateway|kex_exchange_identification|invalid index-pack output"
+)
+_DISK = re.compile(r"No space left on device|Disk quota exceeded|File too large")
+_TOO_LARGE = re.compile(r"(?:returned error:|HTTP) 413\b|exceeds .*limit|TF402462|push size", re.IGNORECASE)
+_REFUSED = re.compile(r"hook declined|remote rejected|unpack failed|TF40\d+|VS4\d+|pre-receive|remote: (?:error|fatal)")
+
+
+def remote_failure(url: str, stderr: str, *, pushing: bool = False) -> NbvaultError:
+    """The error for a failed command, from what git said (already without secrets).
+
+    * `AuthenticationError`: the credentials are missing, wrong, expired, or without the right.
+    * `ConfigurationError`: nothing at that address is a Git repository, or its certificate is not trusted.
+    * `RemoteUnreachable`: no answer, a broken one, too many requests, or a server error; worth another try.
+    * `PushRefused`: the server refuses the push as a whole.
+    * `GitError`: anything else, a full local disk among it.
+    """
+    told = _last_words(stderr)
+    if _DISK.search(stderr) and not re.search(r"remote: .*(?:No space|quota)", stderr):
+        return GitError(f"The local disk is full: {told}", hint="Free some space where vault.path is.")
+    if _CERTIFICATE.search(stderr):
+        hint = "Name your organisation's certificates in GIT_SSL_CAINFO, or correct the address in vault.remote."
+        return ConfigurationError(f"The certificate of {url} is not trusted: {told}", hint=hint)
+    if _AUTHENTICATION.search(stderr):
+        hint = "Check vault.token: is it set, not expired, and may it read and write code there?"
+        return AuthenticationError(f"The remote {url} refuses the credentials: {told}", hint=hint)
+    if pushing and _TOO_LARGE.search(stderr):
+        return PushRefused(f"The remote {url} refuses a push of this size: {told}", hint="Lower sync.push_every.")
+    if _UNREACHABLE.search(stderr):
+        return RemoteUnreachable(f"The remote {url} does not answer: {told}", hint="Check the network and try again.")
+    if _NOT_THERE.search(stderr):
+        hint = "Check vault.remote; the repository must exist, and an expired token can look like this, too."
+        return ConfigurationError(f"There is no Git repository at {url}: {told}", hint=hint)
+    if pushing and _REFUSED.search(stderr):
+        return PushRefused(f"The remote {url} refuses the push: {told}")
+    return GitError(f"git failed with {url}: {told}")
+
+
+def _last_words(stderr: str) -> str:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return " | ".join(lines[-6:]) or "it said nothing"

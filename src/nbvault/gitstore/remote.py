@@ -1,0 +1,308 @@
+"""The remote: looking, fetching, pushing; credentials in the environment only; every failure told by its kind."""
+
+from __future__ import annotations
+
+import base64
+import random
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from nbvault.clock import Clock, SystemClock
+from nbvault.errors import ConfigurationError, GitError, PushRefused, RemoteUnreachable, VaultError
+from nbvault.gitstore.complaints import remote_failure
+from nbvault.gitstore.runner import Completed, Git, configure, masked
+
+FILTER = "blob:none"
+OBJECTS_A_FETCH = 5000
+NAME = "origin"
+
+_AS_LONG_AS_A_TOKEN = 32
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_SCP_LIKE = re.compile(r"[^/\\:]+@?[^/\\:]*:(?!//)[^\\]")
+_JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
+_MOVED = re.compile(
+    r"fetch first|non-fast-forward|stale info|already been updated|incorrect old value|reference already exists"
+    r"|is at [0-9a-f]{7,} but expected|\.lock': File exists|already exists\)?$"
+)
+_Result = TypeVar("_Result")
+
+
+class PushRef(NamedTuple):
+    """What to push: a local commit (or any object) and the full name of the ref it is to be at the remote."""
+
+    sha: str
+    ref: str
+
+
+class PushState(str, Enum):
+    """What became of one ref of a push."""
+
+    OK = "ok"
+    UP_TO_DATE = "up to date"
+    MOVED = "moved"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """The remote's answer for one ref; `reason` is in its own words where it did not take the ref."""
+
+    state: PushState
+    reason: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the remote's ref is now what was pushed."""
+        return self.state in (PushState.OK, PushState.UP_TO_DATE)
+
+
+def remote_url(text: str, *, base: Path) -> str:
+    """The remote of the configuration as a URL for git: a local path becomes ``file://``, so depth and filter work.
+
+    Raises:
+        ConfigurationError: plain HTTP to another machine, or a password in the URL.
+    """
+    text = text.strip()
+    if not text:
+        raise ConfigurationError("vault.remote is empty.", hint="Name a Git URL or a local path.")
+    if "://" not in text:
+        return text if _is_scp_like(text) else (base / Path(text).expanduser()).resolve().as_uri()
+    parts = urlsplit(text)
+    if parts.scheme == "file":
+        return text
+    web = parts.scheme in ("http", "https")
+    if parts.password or (web and len(parts.username or "") >= _AS_LONG_AS_A_TOKEN):
+        raise ConfigurationError(
+            f"The remote {masked(text)} has a password in its URL.",
+            hint="Take it out and name the secret in vault.token, such as env:AZURE_DEVOPS_PAT.",
+        )
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ConfigurationError(f"The remote {masked(text)} is plain HTTP.", hint="Use https://.")
+    if parts.scheme not in ("http", "https", "ssh", "git+ssh"):
+        raise ConfigurationError(f"The remote {masked(text)} is of no known kind.", hint="Use https:// or ssh://.")
+    # Azure's own clone URLs name the organisation as a user, which would only make git ask for a password.
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if web else text
+
+
+def _is_scp_like(text: str) -> bool:
+    return bool(_SCP_LIKE.match(text)) and not text.startswith((".", "~"))
+
+
+class Remote:
+    """One remote repository, seen from one local one.
+
+    Args:
+        url: As from `remote_url`.
+        token: Asked before every command, so that a token may change; None for none. Used for http(s) only.
+        attempts: How often a command is tried where the remote does not answer.
+        patience_s: No further attempt is begun after that many seconds.
+        clock: Waits between attempts.
+    """
+
+    def __init__(
+        self,
+        git: Git,
+        url: str,
+        *,
+        token: Callable[[], str | None] = lambda: None,
+        attempts: int = 5,
+        patience_s: float = 60.0,
+        clock: Clock | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._git = git
+        self.url = url
+        self._token = token
+        self._attempts = attempts
+        self._patience_s = patience_s
+        self._clock = clock or SystemClock()
+        self._jitter = jitter
+
+    def ls_remote(self) -> dict[str, str]:
+        """Every branch and tag of the remote with its sha (of an annotated tag, the tag object's).
+
+        Raises:
+            AuthenticationError, ConfigurationError, RemoteUnreachable: see `complaints`.
+        """
+        done = self._retried(lambda: self._command(self._git, "ls-remote", "--quiet", "--refs", self.url))
+        lines = (line.split("\t", 1) for line in done.text.splitlines())
+        return {ref: sha for sha, ref in lines}
+
+    def fetch(
+        self,
+        refspecs: Sequence[str],
+        *,
+        depth: int | None = None,
+        filter: str | None = FILTER,  # noqa: A002 - git's own word
+        unshallow: bool = False,
+    ) -> None:
+        """Fetch refs or commits, without tags that are not named and without blobs.
+
+        Where the server refuses the filter or the depth, more is fetched: first without depth, then without filter,
+        then everything; what worked is remembered in the repository's configuration.
+
+        Args:
+            filter: ``blob:none`` leaves the blobs for `fetch_objects`; None fetches them.
+            unshallow: Get the whole history of a repository that has only its end.
+
+        Raises:
+            AuthenticationError, ConfigurationError, RemoteUnreachable, GitError: see `complaints`.
+        """
+        deepen = ["--unshallow"] if unshallow and (self._git.repo / "shallow").exists() else []
+        deepen = [f"--depth={depth}"] if depth is not None else deepen
+        variants = _variants(f"--filter={filter}" if filter else "", deepen[0] if deepen else "")
+        first = self._remembered() if filter else 0
+        usable = variants[first:] or variants[-1:]
+        for place, variant in enumerate(usable):
+            try:
+                self._fetch(variant, refspecs)
+            except (ConfigurationError, RemoteUnreachable):
+                raise
+            except GitError as error:
+                if place == len(usable) - 1 or not _may_be_about_filters(error):
+                    raise
+            else:
+                self._remember(first + place if filter else 0)
+                return
+
+    def fetch_objects(self, oids: Iterable[str]) -> None:
+        """Fetch these objects, 5,000 in a request; what is here already costs nothing but its name.
+
+        Raises:
+            VaultError: the remote does not have one of them.
+            AuthenticationError, ConfigurationError, RemoteUnreachable, GitError: see `complaints`.
+        """
+        wanted = list(dict.fromkeys(oids))
+        for start in range(0, len(wanted), OBJECTS_A_FETCH):
+            names = "".join(f"{oid}\n" for oid in wanted[start : start + OBJECTS_A_FETCH])
+            self._fetch_chunk(names.encode())
+
+    def push(self, refs: Sequence[PushRef]) -> dict[str, PushResult]:
+        """Push, never by force, and tell for each ref what became of it.
+
+        Nothing is fetched for it, not even in a partial clone.
+
+        Raises:
+            PushRefused: the remote refused the push as a whole.
+            AuthenticationError, ConfigurationError, RemoteUnreachable, GitError: see `complaints`.
+        """
+        if not refs:
+            return {}
+        specs = [f"{item.sha}:{item.ref}" for item in refs]
+        found = self._retried(lambda: self._push(specs))
+        lost = [item.ref for item in refs if item.ref not in found]
+        if lost:
+            raise PushRefused(f"The remote {self.url} gave no answer for {', '.join(lost)}.")
+        return found
+
+    def _push(self, specs: Sequence[str]) -> dict[str, PushResult]:
+        done = self._command(self._git.offline(), "push", "--porcelain", "--no-verify", self.url, *specs, ok=(0, 1))
+        found = parse_push(done.stdout.decode("utf-8", "replace"), done.stderr)
+        lost = b"[remote failure]" in done.stdout
+        if lost or (done.returncode and all(result.accepted for result in found.values())):
+            said = f"{done.stderr}\nfailed to report status" if lost else done.stderr
+            raise remote_failure(self.url, said, pushing=True)
+        return found
+
+    def _fetch(self, variant: Sequence[str], refspecs: Sequence[str]) -> None:
+        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", *variant)
+        self._retried(lambda: self._command(self._git, "fetch", *options, NAME, *refspecs))
+
+    def _fetch_chunk(self, names: bytes) -> None:
+        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", f"--filter={FILTER}")
+        command = ("-c", "fetch.negotiationAlgorithm=noop", "fetch", *options, "--stdin", NAME)
+        try:
+            self._retried(lambda: self._command(self._git, *command, stdin=names))
+        except GitError as error:
+            if "not our ref" in error.message or "unadvertised object" in error.message:
+                raise VaultError(
+                    f"The remote {self.url} does not have, or does not give, an object: {error}"
+                ) from error
+            raise
+
+    def _remembered(self) -> int:
+        found = self._git.run("config", "--local", "--get", "nbvault.fetch", ok=(0, 1)).text
+        return int(found) if found.isdigit() else 0
+
+    def _remember(self, variant: int) -> None:
+        if variant:
+            configure(self._git, {"nbvault.fetch": str(variant)})
+
+    def _command(self, git: Git, *args: str, stdin: bytes | None = None, ok: Sequence[int] = (0,)) -> Completed:
+        """One command that talks to the remote, with credentials asked for anew."""
+        token = self._token() if self.url.startswith(("http://", "https://")) else None
+        environment, secrets = credentials(self.url, token)
+        done = git.run(*args, stdin=stdin, environment=environment, secrets=secrets, ok=range(-64, 256))
+        if done.returncode not in ok:
+            raise remote_failure(self.url, done.stderr, pushing="push" in args)
+        return done
+
+    def _retried(self, attempt: Callable[[], _Result]) -> _Result:
+        """The one place where git commands are tried again: only where the remote did not answer."""
+        begun = self._clock.monotonic()
+        for number in range(1, self._attempts):
+            try:
+                return attempt()
+            except RemoteUnreachable:
+                pause = min(2.0 ** (number - 1), 30.0) * (0.5 + self._jitter())
+                if self._clock.monotonic() - begun + pause > self._patience_s:
+                    raise
+                self._clock.wait(pause)
+        return attempt()
+
+
+def credentials(url: str, token: str | None) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """The environment that hands a token to git, and the texts that must not be shown.
+
+    The header goes to this URL only: redirects are not followed.
+    """
+    settings = {"credential.helper": ""}
+    secrets: tuple[str, ...] = ()
+    if token:
+        basic = base64.b64encode(f":{token}".encode()).decode()
+        header = f"Bearer {token}" if _JWT.fullmatch(token) else f"Basic {basic}"
+        settings |= {f"http.{url}.extraHeader": f"Authorization: {header}", "http.followRedirects": "false"}
+        secrets = (token, basic)
+    environment = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for place, (name, value) in enumerate(settings.items()):
+        environment |= {f"GIT_CONFIG_KEY_{place}": name, f"GIT_CONFIG_VALUE_{place}": value}
+    return environment, secrets
+
+
+def parse_push(stdout: str, stderr: str) -> dict[str, PushResult]:
+    """What `git push --porcelain` says of each ref, by the ref's name at the remote."""
+    found: dict[str, PushResult] = {}
+    for line in stdout.splitlines():
+        flag, _, rest = line.partition("\t")
+        refs, tab, summary = rest.partition("\t")
+        if tab and len(flag) == 1:
+            found[refs.rpartition(":")[2]] = _push_result(flag, summary, stderr)
+    return found
+
+
+def _push_result(flag: str, summary: str, stderr: str) -> PushResult:
+    if flag == "=":
+        return PushResult(PushState.UP_TO_DATE)
+    if flag != "!":
+        return PushResult(PushState.OK)
+    said = [line.removeprefix("remote:").strip() for line in stderr.splitlines() if line.startswith("remote:")]
+    told = "; ".join([summary, *filter(None, said)])
+    vague = "failed to update ref" in summary or "cannot lock ref" in summary
+    moved = _MOVED.search(told if vague else summary) or "TF401028" in told
+    return PushResult(PushState.MOVED if moved else PushState.REFUSED, told)
+
+
+def _variants(filtered: str, depth: str) -> list[list[str]]:
+    """Ways to fetch, the thriftiest first; always four, so that what worked can be remembered by its number."""
+    whole = "--no-filter" if filtered else ""
+    pairs = [(filtered, depth), (filtered, ""), (whole, depth), (whole, "")]
+    return [[option for option in pair if option] for pair in pairs] if filtered else [[depth] if depth else []]
+
+
+def _may_be_about_filters(error: GitError) -> bool:
+    return "remote ref" not in error.message and "No space left" not in error.message

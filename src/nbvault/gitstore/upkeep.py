@@ -1,0 +1,181 @@
+"""Keeping the local repository healthy: what a killed process left behind, its size, its packs, and who may use it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from nbvault.clock import Clock, SystemClock, iso
+from nbvault.errors import LockedError
+from nbvault.gitstore.runner import Git
+
+_STALE = (
+    "objects/pack/tmp_*",
+    "objects/pack/.tmp-*",
+    "objects/??/tmp_obj_*",
+    "objects/tmp_objdir-*",
+    "objects/incoming-*",
+    "objects/info/**/*.lock",
+    "fast_import_crash_*",
+    "refs/**/*.lock",
+    "*.lock",
+)
+_KEEPERS = (b"fast-import", b"fetch-pack", b"receive-pack")
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What was removed: paths relative to the repository, and their size."""
+
+    paths: tuple[str, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepositorySize:
+    """How large the local repository is; `objects` counts packed and loose ones."""
+
+    packs: int
+    pack_bytes: int
+    objects: int
+    loose_objects: int
+
+
+def clean_leftovers(git: Git) -> Leftovers:
+    """Remove what killed git processes left in the repository.
+
+    Only for who holds the `ProcessLock` of this repository: a lock or a half-written pack of a living process looks
+    the same.
+    """
+    found = sorted({*_stale(git.repo), *_keeps(git.repo)})
+    size = sum(_size(path) for path in found)
+    for path in found:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    return Leftovers(tuple(str(path.relative_to(git.repo)) for path in found), size)
+
+
+def _stale(repo: Path) -> Iterator[Path]:
+    for pattern in _STALE:
+        yield from repo.glob(pattern)
+
+
+def _keeps(repo: Path) -> Iterable[Path]:
+    """A pack that a person has marked to be kept says something else in its ``.keep``."""
+    return (path for path in repo.glob("objects/pack/*.keep") if path.read_bytes().startswith(_KEEPERS))
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(_size(child) for child in path.iterdir())
+    return path.lstat().st_size
+
+
+def sizes(git: Git) -> RepositorySize:
+    """The size of the local repository, as git counts it."""
+    lines = (line.partition(": ") for line in git.text("count-objects", "-v").splitlines())
+    counted = {name: int(value) for name, _, value in lines if value.isdigit()}
+    loose = counted.get("count", 0)
+    packs, packed = counted.get("packs", 0), counted.get("in-pack", 0)
+    return RepositorySize(packs, counted.get("size-pack", 0) * 1024, packed + loose, loose)
+
+
+def is_partial(git: Git) -> bool:
+    """Whether objects may be missing here because the remote has them."""
+    return any(git.repo.glob("objects/pack/*.promisor"))
+
+
+def repack_geometric(git: Git) -> bool:
+    """Put small packs together, reusing their deltas; seconds, and no more memory than a push.
+
+    Where the remote holds objects that are not here, git 2.39 refuses that way; there all packs are put together, those
+    that came from the remote apart from ours. Returns whether anything was to be done.
+
+    Raises:
+        GitError: git failed; the old packs are still there.
+    """
+    size = sizes(git)
+    if size.packs < 2 and not size.loose_objects:
+        return False
+    partial = is_partial(git)
+    where, how = (git, "-a") if partial else (git.offline(), "--geometric=2")
+    where.run("repack", "-d", "-n", "-q", "--no-write-bitmap-index", how)
+    return True
+
+
+def write_commit_graph(git: Git) -> bool:
+    """Write the index with which `history` skips commits that did not touch a path.
+
+    Returns False where git writes none: in a shallow clone, or without commits.
+
+    Raises:
+        GitError: git failed.
+    """
+    git.run("commit-graph", "write", "--reachable", "--changed-paths", "--no-progress")
+    return any((git.repo / "objects" / "info").glob("commit-graph*"))
+
+
+class ProcessLock:
+    """The right of one process to use a local repository; the kernel gives it back when the process dies.
+
+    Args:
+        path: The lock file; it stays when the lock is given back.
+    """
+
+    def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
+        self._path = path
+        self._clock = clock or SystemClock()
+        self._file = -1
+
+    def acquire(self) -> None:
+        """Take the lock, or fail at once.
+
+        Raises:
+            LockedError: another process has it; names the process and since when.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(file, 4096)
+            os.close(file)
+            raise LockedError(
+                f"Another process uses the local repository{_told(holder)} (lock file {self._path}).",
+                hint="Wait until it ends, or give this one its own vault.path.",
+            ) from None
+        os.truncate(file, 0)
+        os.pwrite(file, json.dumps({"pid": os.getpid(), "since": iso(self._clock.now())}).encode(), 0)
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock back; nothing happens if it is not held."""
+        if self._file >= 0:
+            os.truncate(self._file, 0)
+            os.close(self._file)
+            self._file = -1
+
+    def __enter__(self) -> ProcessLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _told(holder: bytes) -> str:
+    try:
+        found = json.loads(holder)
+        return f": process {int(found['pid'])}, since {found['since']}"
+    except (ValueError, KeyError, TypeError):
+        return ""
