@@ -18,6 +18,7 @@ import nbvault
 from nbvault.clock import Clock
 from nbvault.errors import ConfigurationError
 from nbvault.model import RequestCounts
+from nbvault.settings import Settings
 from nbvault.workspace.errors import (
     DeadlineExceeded,
     RequestFailed,
@@ -49,22 +50,38 @@ class Authenticator(Protocol):
         """The same from a token made anew: the workspace has refused the last one."""
 
 
+def _no_proxy(_url: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
     """How the workspace is spoken to.
 
     `requests_per_second` is a fixed ceiling on top of the window (0: none). `retry_s` is what one request's tries may
-    take in all, about; `timeout_s` what one try may. An answer over `max_export_bytes` is `TooLarge`. `proxy` and
-    `ca_file` are empty where none is needed.
+    take in all, about; `timeout_s` what one try may. An answer over `max_bytes` is `TooLarge`. `proxy_for` names the
+    proxy for a URL, or nothing; `ca_file` is empty where the system's certificates serve.
     """
 
     max_in_flight: int = 64
     requests_per_second: float = 0.0
     retry_s: float = 60.0
     timeout_s: float = 120.0
-    max_export_bytes: int = 128 * 1024 * 1024
-    proxy: str = ""
+    max_bytes: int = 128 * 1024 * 1024
+    proxy_for: Callable[[str], str] = _no_proxy
     ca_file: str = ""
+
+    @classmethod
+    def of(cls, settings: Settings) -> ClientOptions:
+        """What the settings say."""
+        return cls(
+            max_in_flight=settings.sync.max_in_flight,
+            requests_per_second=settings.workspace.requests_per_second,
+            retry_s=settings.workspace.retry_s,
+            timeout_s=settings.workspace.timeout_s,
+            proxy_for=settings.proxy_for,
+            ca_file=settings.ca_file,
+        )
 
 
 class Request(NamedTuple):
@@ -232,7 +249,7 @@ class Transport:
 
     async def _read(self, response: aiohttp.ClientResponse, request: Request) -> bytes:
         """The whole body, given up as soon as it is known to be over the limit."""
-        limit = self._options.max_export_bytes
+        limit = self._options.max_bytes
         if (response.content_length or 0) <= limit:
             body = bytearray()
             async for chunk in response.content.iter_any():
@@ -258,7 +275,7 @@ class Transport:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"nbvault/{nbvault.__version__}"},
-            proxy=self._options.proxy or None,
+            proxy=self._options.proxy_for(self._auth.host) or None,
         )
 
 
