@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from nbvault_emulator import mutations
@@ -80,7 +80,7 @@ class AdminApi:
         return Response(200, stream=_world_json(self._world, start, query))
 
 
-async def _world_json(world: World, start: Node, query: dict[str, str]) -> AsyncIterator[bytes]:
+async def _world_json(world: World, start: Node, query: dict[str, str]) -> AsyncGenerator[bytes, None]:
     separator = b"[\n"
     nodes = world.walk(start) if start.kind == "DIRECTORY" else iter([start])
     for place, node in enumerate(nodes):

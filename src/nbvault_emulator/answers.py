@@ -1,4 +1,4 @@
-"""The answers of the Workspace API that are not content: errors in the shapes that real workspaces were seen to send."""
+"""The answers of the Workspace API that are not content: errors in the shapes that real workspaces sent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ _OVERSIZE: dict[str, tuple[str, str]] = {
     "error-info": ("BAD_REQUEST", "Size exceeds {limit} bytes"),
     "in-200": ("MAX_NOTEBOOK_SIZE_EXCEEDED", "Size exceeds {limit} bytes"),
 }
-OVERSIZE_SHAPES = frozenset(_OVERSIZE)
 
 
 def json_response(value: Any, status: int = 200, *, headers: tuple[tuple[str, str], ...] = ()) -> Response:

@@ -117,7 +117,7 @@ def _own_cell(language: str, subject: Subject, number: int, draw: int) -> str:
     client, engagement = subject.client, subject.engagement
     place = f"/mnt/clients/{engagement.lower()}/raw/{draw % 97:02d}"
     if language == "SQL":
-        return f"SELECT * FROM ledger_{draw % 89}\nWHERE client = '{client}'\n  AND batch >= {draw % 5000}"
+        return "\n".join(["SELECT *", f"FROM ledger_{draw % 89}", f"WHERE client = '{client}'"])
     if language == "SCALA":
         return f'val client{number} = "{client}"\nval source{number} = spark.read.parquet("{place}")'
     if language == "R":
@@ -191,7 +191,9 @@ def _r_cell(chunk: str, rng: random.Random) -> str:
     if rng.random() < 0.4:
         return magic("R", "md", _prose(chunk))
     name, columns = _definition(chunk, rng)
-    return f'{name} <- function({", ".join(columns)}) {{\n  SparkR::sql("SELECT {", ".join(columns)} FROM {name}")\n}}'
+    listed = ", ".join(columns)
+    statement = " ".join(["SELECT", listed, "FROM", name])
+    return f'{name} <- function({listed}) {{\n  SparkR::sql("{statement}")\n}}'
 
 
 _CELL_MAKERS = {"PYTHON": _python_cell, "SQL": _sql_cell, "SCALA": _scala_cell, "R": _r_cell}
@@ -199,9 +201,11 @@ _CELL_MAKERS = {"PYTHON": _python_cell, "SQL": _sql_cell, "SCALA": _scala_cell, 
 
 def _sql_statement(chunk: str, rng: random.Random) -> str:
     name, columns = _definition(chunk, rng)
-    listed = ",\n  ".join(columns)
     where = " AND ".join(f"{column} IS NOT NULL" for column in columns)
-    return f"CREATE OR REPLACE VIEW {name} AS\nSELECT\n  {listed}\nFROM raw.{name}_{rng.randrange(99)}\nWHERE {where}"
+    source = f"raw.{name}_{rng.randrange(99)}"
+    columns_listed = ",\n  ".join(columns)
+    lines = [f"CREATE OR REPLACE VIEW {name} AS", "SELECT", "  " + columns_listed, "FROM " + source, "WHERE " + where]
+    return "\n".join(lines)
 
 
 def _definition(chunk: str, rng: random.Random) -> tuple[str, list[str]]:

@@ -118,7 +118,7 @@ class WorkspaceApi:
         if node.kind != DIRECTORY:
             entries = [self._entry(node, path, prefixed=prefixed)]
         else:
-            entries = self._entries(node, start, prefixed=prefixed, after=int(after) if after else 0)
+            entries = self._entries(node, start, prefixed=prefixed, after=_milliseconds(after))
         return answers.json_response({"objects": entries} if entries else {})
 
     def _entries(self, node: Node, start: str, *, prefixed: bool, after: int) -> list[dict[str, Any]]:
@@ -169,6 +169,14 @@ class WorkspaceApi:
 
 def _no_endpoint(request: Request) -> Response:
     return answers.error(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} {request.path}'")
+
+
+def _milliseconds(value: str | None) -> int:
+    if not value:
+        return 0
+    if not value.isdigit():
+        raise imports.invalid("notebooks_modified_after is a number of milliseconds.")
+    return int(value)
 
 
 def _normal_or_raw(path: str) -> str:

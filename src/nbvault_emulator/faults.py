@@ -1,4 +1,4 @@
-"""Faults as data: which requests they meet, and what then goes wrong. docs/emulator.md describes each with an example."""
+"""Faults as data: which requests they meet, and what then goes wrong. docs/emulator.md has an example of each."""
 
 from __future__ import annotations
 
@@ -34,6 +34,24 @@ _DEFAULT_ENDPOINTS = {
     "push-rejected": ("git-push-pack",),
     "remote-moved": ("git-push-pack",),
     "no-partial-clone": ("git",),
+}
+
+
+_CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
+    "oversize": {
+        "shape": (
+            "size-exceeds",
+            "notebook-size",
+            "file-size",
+            "max-notebook-size",
+            "max-read-size",
+            "error-info",
+            "in-200",
+        )
+    },
+    "nonsense": {"shape": ("html", "truncated-json")},
+    "drop": {"when": ("before", "mid-body")},
+    "do": {"when": ("before", "after")},
 }
 
 
@@ -93,6 +111,9 @@ def parse(index: int, data: Any) -> Fault:
     kind, match = data["kind"], data.get("match", {})
     if not isinstance(match, dict) or set(match) - {"endpoint", "path", "nth", "after", "times", "probability"}:
         raise ValueError(f"Fault {index} has an unknown match: {match!r}.")
+    for key, choices in _CHOICES.get(kind, {}).items():
+        if data.get(key, choices[0]) not in choices:
+            raise ValueError(f"Fault {index} ({kind}): {key} is one of {', '.join(choices)}, not {data[key]!r}.")
     if kind in _VIEW_KINDS - {"identity"} and not (data.get("path") or match.get("path")):
         raise ValueError(f"Fault {index} ({kind}) needs a path.")
     endpoint = match.get("endpoint", _DEFAULT_ENDPOINTS.get(kind, ("*",)))
@@ -108,7 +129,7 @@ def parse(index: int, data: Any) -> Fault:
         endpoints=endpoints,
         path=_matcher(path) if path else None,
         nth=frozenset((nth,) if isinstance(nth, int) else nth),
-        after=int(match.get("after", data.get("after", 0))),
+        after=int(match.get("after") or data.get("after") or 0),
         times=match.get("times"),
         probability=float(match.get("probability", 1.0)),
         data=data,
@@ -143,16 +164,14 @@ class FaultSet:
 
 
 class Views:
-    """Faults that change what the caller sees: holes in its permissions, missing times, an identity without admin rights."""
+    """Faults that change what the caller sees: holes in its permissions, missing times, fewer rights."""
 
     def __init__(self, faults: list[Fault]) -> None:
         self._holes = [_below(fault) for fault in faults if fault.kind == "hole"]
         self._forbidden = [_below(fault) for fault in faults if fault.kind == "forbid"]
         self._times = [fault for fault in faults if fault.kind == "times"]
         self.active = bool(self._holes or self._forbidden or self._times)
-        self.admin = all(
-            fault.data.get("admin", fault.kind != "identity") for fault in faults if fault.kind in ("hole", "identity")
-        )
+        self.admin = all(fault.data.get("admin") is True for fault in faults if fault.kind in ("hole", "identity"))
 
     def hidden(self, path: str) -> bool:
         """Whether the caller may not know that this path exists."""
@@ -165,8 +184,7 @@ class Views:
     def retime(self, path: str, entry: dict[str, Any]) -> dict[str, Any]:
         """A listed object with the times that the faults leave it."""
         for fault in self._times:
-            assert fault.path is not None
-            if fault.path.fullmatch(path):
+            if fault.path is not None and fault.path.fullmatch(path):
                 for key in ("modified_at", "modified_at_interactive", "created_at"):
                     entry = _retimed(entry, key, fault.data.get(key))
         return entry
@@ -181,5 +199,5 @@ def _retimed(entry: dict[str, Any], key: str, how: Any) -> dict[str, Any]:
 
 
 def _below(fault: Fault) -> re.Pattern[str]:
-    assert fault.path is not None
-    return re.compile(f"(?:{fault.path.pattern})(?:/.*)?", re.DOTALL)
+    pattern = fault.path.pattern if fault.path is not None else ".*"
+    return re.compile(f"(?:{pattern})(?:/.*)?", re.DOTALL)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, Union
+from typing import Any
 
 from nbvault_emulator import answers
 from nbvault_emulator.faults import Fault, FaultSet
@@ -14,7 +13,7 @@ from nbvault_emulator.journal import Journal
 from nbvault_emulator.shared import Shared
 from nbvault_emulator.world import WorldError
 
-Answer = Union[Response, Awaitable[Response]]
+Answer = Response | Awaitable[Response]
 MakeAnswer = Callable[[list[Fault]], Answer]
 _BUCKET_OF = {"export": "export", "export-folder": "export", "list": "list", "import": "import"}
 
@@ -79,8 +78,7 @@ class Gate:
         if instead is not None:
             return instead
         made = _made(make, fired)
-        response = await made if inspect.isawaitable(made) else made
-        assert isinstance(response, Response)
+        response = made if isinstance(made, Response) else await made
         if any(fault.kind == "drop" for fault in fired) and response.stream is None:
             response = Response(
                 response.status, response.body, headers=response.headers, cut_at=len(response.body) // 2

@@ -8,9 +8,11 @@ import binascii
 import contextlib
 import os
 import re
+import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import cast
 
 from nbvault_emulator.faults import Fault
 from nbvault_emulator.gate import Answer, Gate
@@ -104,15 +106,7 @@ class GitServer:
         for fault in fired:
             if fault.kind == "remote-moved":
                 await asyncio.to_thread(self.move_on, fault)
-        process = await asyncio.create_subprocess_exec(
-            "git",
-            "http-backend",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=self._environment(request, rest, fired),
-            limit=_PIECE_BYTES,
-        )
+        process = await _start(self._environment(request, rest, fired))
         feeder = asyncio.create_task(_feed(request, process))
         try:
             status, headers = await _cgi_head(process)
@@ -218,8 +212,40 @@ def _refusals(fired: list[Fault]) -> dict[str, str]:
     return {}
 
 
-async def _feed(request: Request, process: asyncio.subprocess.Process) -> None:
-    assert process.stdin is not None
+class _Backend:
+    """A running `git http-backend` with both its pipes."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.stdin = cast(asyncio.StreamWriter, process.stdin)
+        self.stdout = cast(asyncio.StreamReader, process.stdout)
+
+    async def wait(self) -> None:
+        await self._process.wait()
+
+    async def end(self) -> None:
+        if self._process.returncode is None:
+            # Its whole session: `git` is only the parent of the program that does the work.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+
+
+async def _start(environment: dict[str, str]) -> _Backend:
+    process = await asyncio.create_subprocess_exec(
+        "git",
+        "http-backend",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=environment,
+        limit=_PIECE_BYTES,
+        start_new_session=True,
+    )
+    return _Backend(process)
+
+
+async def _feed(request: Request, process: _Backend) -> None:
     try:
         if request.stream is not None:
             async for piece in request.stream:
@@ -232,8 +258,7 @@ async def _feed(request: Request, process: asyncio.subprocess.Process) -> None:
         process.stdin.close()
 
 
-async def _cgi_head(process: asyncio.subprocess.Process) -> tuple[int, dict[str, str]]:
-    assert process.stdout is not None
+async def _cgi_head(process: _Backend) -> tuple[int, dict[str, str]]:
     head = await process.stdout.readuntil(b"\r\n\r\n")
     status, headers = 200, {}
     for line in head.decode("latin-1").split("\r\n"):
@@ -245,10 +270,7 @@ async def _cgi_head(process: asyncio.subprocess.Process) -> tuple[int, dict[str,
     return status, headers
 
 
-async def _output(
-    process: asyncio.subprocess.Process, feeder: asyncio.Task[None], *, drop: bool
-) -> AsyncIterator[bytes]:
-    assert process.stdout is not None
+async def _output(process: _Backend, feeder: asyncio.Task[None], *, drop: bool) -> AsyncGenerator[bytes, None]:
     try:
         while piece := await process.stdout.read(_PIECE_BYTES):
             if drop:
@@ -260,11 +282,8 @@ async def _output(
         await _end(process, feeder)
 
 
-async def _end(process: asyncio.subprocess.Process, feeder: asyncio.Task[None]) -> None:
+async def _end(process: _Backend, feeder: asyncio.Task[None]) -> None:
     feeder.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await feeder
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    await process.end()

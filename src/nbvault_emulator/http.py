@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server protocol: keep-alive, pipelining, lengths and chunks both ways, and answers that break on purpose.
+"""A small HTTP/1.1 server protocol: keep-alive, pipelining, chunks both ways, and answers that break on purpose.
 
 It exists because the emulator must answer some thousand requests a second on one core, and must be able to misbehave
 (break off, hang) where a library would not let it.
@@ -7,22 +7,15 @@ It exists because the emulator must answer some thousand requests a second on on
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from http import HTTPStatus
+from typing import cast
 from urllib.parse import unquote_to_bytes
 
-MAX_HEAD_BYTES = 65_536
+from nbvault_emulator.bodies import HIGH_WATER_BYTES, MAX_HEAD_BYTES, BadRequest, BodyStream, ChunkedBody, LengthBody
+
 MAX_BODY_BYTES = 512 * 1024 * 1024
-_HIGH_WATER = 512 * 1024
-
-
-class BadRequest(Exception):
-    """The bytes are no HTTP request that this server takes; `status` is the answer."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Request:
@@ -65,7 +58,7 @@ class Response:
         *,
         content_type: str = "application/json; charset=utf-8",
         headers: tuple[tuple[str, str], ...] = (),
-        stream: AsyncIterator[bytes] | None = None,
+        stream: AsyncGenerator[bytes, None] | None = None,
         drop: bool = False,
         cut_at: int | None = None,
     ) -> None:
@@ -80,132 +73,6 @@ class Response:
 
 Handler = Callable[[Request], Response | Awaitable[Response]]
 WantsStream = Callable[[Request], bool]
-
-
-class LengthBody:
-    """A body of a known length, taken from the front of a buffer."""
-
-    def __init__(self, length: int) -> None:
-        self.remaining = length
-
-    @property
-    def done(self) -> bool:
-        """Whether the whole body was taken."""
-        return self.remaining == 0
-
-    def feed(self, buffer: bytearray) -> bytes:
-        """Take what belongs to the body from the front of ``buffer``."""
-        piece = bytes(buffer[: self.remaining])
-        del buffer[: len(piece)]
-        self.remaining -= len(piece)
-        return piece
-
-
-class ChunkedBody:
-    """A chunked body, taken from the front of a buffer as it arrives."""
-
-    def __init__(self) -> None:
-        self.done = False
-        self._left = 0
-        self._after_data = False
-        self._trailer = False
-
-    def feed(self, buffer: bytearray) -> bytes:
-        """Take the data of all chunks that are there.
-
-        Raises:
-            BadRequest: a chunk's size or end is malformed.
-        """
-        pieces: list[bytes] = []
-        while not self.done and (self._left or b"\n" in buffer):
-            if self._left:
-                piece = bytes(buffer[: self._left])
-                if not piece:
-                    break
-                del buffer[: len(piece)]
-                self._left -= len(piece)
-                self._after_data = self._left == 0
-                pieces.append(piece)
-            else:
-                self._line(_take_line(buffer))
-        if not self._left and len(buffer) > MAX_HEAD_BYTES and not self.done:
-            raise BadRequest(400, "chunk size line too long")
-        return b"".join(pieces)
-
-    def _line(self, line: bytes) -> None:
-        if self._after_data:
-            if line:
-                raise BadRequest(400, "chunk does not end where it said")
-            self._after_data = False
-        elif self._trailer:
-            self.done = not line
-        else:
-            self._left = _chunk_size(line)
-            self._trailer = self._left == 0
-
-
-def _take_line(buffer: bytearray) -> bytes:
-    end = buffer.index(b"\n")
-    line = bytes(buffer[:end]).rstrip(b"\r")
-    del buffer[: end + 1]
-    return line
-
-
-def _chunk_size(line: bytes) -> int:
-    digits = line.partition(b";")[0].strip()
-    if not digits or digits.strip(b"0123456789abcdefABCDEF"):
-        raise BadRequest(400, "malformed chunk size")
-    return int(digits, 16)
-
-
-class BodyStream:
-    """A request body that arrives while it is handled. Reading pauses the sender when too much waits."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._pieces: list[bytes] = []
-        self._waiting = 0
-        self._ended = False
-        self._broken = False
-        self._paused = False
-        self._news = asyncio.Event()
-
-    def put(self, piece: bytes) -> None:
-        """Add a piece that arrived."""
-        if piece:
-            self._pieces.append(piece)
-            self._waiting += len(piece)
-            if self._waiting > _HIGH_WATER and not self._paused:
-                self._paused = True
-                self._transport.pause_reading()
-        self._news.set()
-
-    def end(self, *, broken: bool = False) -> None:
-        """No more will arrive; ``broken`` when the sender went away."""
-        self._ended = True
-        self._broken = broken
-        self._news.set()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            if self._pieces:
-                piece = b"".join(self._pieces)
-                self._pieces.clear()
-                self._waiting = 0
-                self._resume()
-                yield piece
-            elif self._ended:
-                if self._broken:
-                    raise ConnectionResetError("the sender of the body went away")
-                return
-            else:
-                self._news.clear()
-                await self._news.wait()
-
-    def _resume(self) -> None:
-        if self._paused and not self._transport.is_closing():
-            self._paused = False
-            self._transport.resume_reading()
 
 
 def parse_head(head: bytes) -> Request:
@@ -270,11 +137,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio's call when the connection is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._registry.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         """Asyncio's call when it is gone: what was under way for it is cancelled."""
         self._registry.discard(self)
         self._writable.set()
@@ -318,8 +184,8 @@ class Connection(asyncio.Protocol):
             self._advancing = False
 
     def _step(self) -> bool:
-        if self._decoder is not None:
-            return self._take_body(self._decoder)
+        if self._decoder is not None and self._request is not None:
+            return self._take_body(self._request, self._decoder)
         if self._busy:
             self._hold_back()
             return False
@@ -328,7 +194,7 @@ class Connection(asyncio.Protocol):
         return self._take_head()
 
     def _hold_back(self) -> None:
-        if len(self._buffer) > _HIGH_WATER and not self._paused:
+        if len(self._buffer) > HIGH_WATER_BYTES and not self._paused:
             self._paused = True
             self._transport.pause_reading()
 
@@ -356,10 +222,8 @@ class Connection(asyncio.Protocol):
         elif self._decoder is None:
             self._dispatch(request)
 
-    def _take_body(self, decoder: LengthBody | ChunkedBody) -> bool:
+    def _take_body(self, request: Request, decoder: LengthBody | ChunkedBody) -> bool:
         piece = decoder.feed(self._buffer)
-        request = self._request
-        assert request is not None
         if request.stream is not None:
             request.stream.put(piece)
         else:
@@ -394,8 +258,7 @@ class Connection(asyncio.Protocol):
     async def _answer_later(self, request: Request, answer: Response | Awaitable[Response]) -> None:
         written = False
         try:
-            response = await answer if inspect.isawaitable(answer) else answer
-            assert isinstance(response, Response)
+            response = answer if isinstance(answer, Response) else await answer
             if response.stream is None:
                 self._write_whole(request, response)
             else:
@@ -438,14 +301,16 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(_head(request, response, f"Content-Length: {len(body)}") + body)
 
-    async def _write_stream(self, request: Request, response: Response, stream: AsyncIterator[bytes]) -> None:
+    async def _write_stream(self, request: Request, response: Response, stream: AsyncGenerator[bytes, None]) -> None:
         self._transport.write(_head(request, response, "Transfer-Encoding: chunked"))
-        async for piece in stream:
-            if piece:
-                self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-                await self._writable.wait()
-            if self._transport.is_closing():
-                return
+        # Closed here, not when it is collected: it may hold a process.
+        async with aclosing(stream):
+            async for piece in stream:
+                if piece:
+                    self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                    await self._writable.wait()
+                if self._transport.is_closing():
+                    return
         self._transport.write(b"0\r\n\r\n")
 
     def _refuse(self, error: BadRequest) -> None:

@@ -1,4 +1,4 @@
-"""Everything that changes the workspace, as operations that are data: the same operations in the same order give the same world.
+"""Everything that changes the workspace, as operations that are data: the same ones in order give the same world.
 
 An operation that is refused changes nothing.
 """
@@ -25,7 +25,15 @@ def apply(world: World, operation: Operation) -> dict[str, Any]:
     handler = _OPERATIONS.get(str(operation.get("op")))
     if handler is None:
         raise WorldError(400, "INVALID_PARAMETER_VALUE", f"Unknown operation {operation.get('op')!r}.")
-    return handler(world, operation)
+    mark, done = world.next_id, False
+    try:
+        result = handler(world, operation)
+        done = True
+    finally:
+        if not done:
+            # A refused operation is not in the journal: it must not have moved the ids on.
+            world.next_id = mark
+    return result
 
 
 def known_operations() -> frozenset[str]:
@@ -174,13 +182,14 @@ def _import(world: World, operation: Operation) -> dict[str, Any]:
     if folder is None or folder.kind != DIRECTORY:
         raise WorldError(404, "RESOURCE_DOES_NOT_EXIST", f"The parent folder ({parent_path}) does not exist.")
     kind = str(operation.get("object_type", NOTEBOOK))
+    content = decode_content(operation) or b""
     node = world.children(folder).get(name)
     if node is not None:
         _check_overwrite(node, kind, path, operation)
     else:
         node = Node(world.new_id(), kind, name, folder)
         world.children(folder)[name] = node
-    node.content = decode_content(operation) or b""
+    node.content = content
     node.language, node.format = str(operation.get("language", "")), str(operation.get("format", "SOURCE"))
     _stamp(world, node, {**operation, "interactive": False})
     node.created_at = node.created_at or node.modified_at

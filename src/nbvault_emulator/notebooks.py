@@ -19,7 +19,7 @@ def without_last_newline(source: bytes) -> bytes:
 
 
 def detect_language(path: str, source: bytes) -> str | None:
-    """The language of a file that AUTO takes for a notebook: by extension, if its first line is the header; else None."""
+    """The language of what AUTO takes for a notebook: by extension, if its first line is the header; else None."""
     for extension, language in LANGUAGES.items():
         if path.endswith(extension) and source.split(b"\n", 1)[0].rstrip(b"\r").decode("utf-8", "replace") == header_of(
             language

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, cast
 from urllib.parse import quote, urlsplit
 
 from nbvault_emulator.options import EmulatorOptions
@@ -222,16 +222,15 @@ class _Process:
     def __init__(self, options: EmulatorOptions) -> None:
         command = [sys.executable, "-m", "nbvault_emulator", *flags(options)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        self._output = cast(IO[bytes], self._process.stdout)
+        line = self._output.readline()
         if not line:
             raise EmulatorError(f"the emulator ended with {self._process.wait()} before it was ready")
         self.ready = Ready(**json.loads(line))
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._output.close()
         status = self._process.wait(timeout=30)
         if status:
             raise EmulatorError(f"the emulator ended with {status}")

@@ -38,7 +38,7 @@ def missing(path: str) -> WorldError:
 class Node:
     """An object of the workspace.
 
-    `children` is None for what is no folder, and for a generated folder that nobody looked into yet (`origin` says which).
+    `children` is None for what is no folder, and for a generated folder not yet looked into (`origin` says which).
     `content` is None for a generated notebook; `origin` is then its number. Times are milliseconds, 0 for none.
     """
 
@@ -128,7 +128,7 @@ class World:
         self.top.children = {}
         self._cached: OrderedDict[int, Node] = OrderedDict()
         self._cached_bytes = 0
-        self._next_id = FIRST_NEW_ID
+        self.next_id = FIRST_NEW_ID
         self._users_by_name: dict[str, User] = {}
         self.users: dict[int, User] = {}
         self._make_users()
@@ -148,19 +148,17 @@ class World:
         for number, name in enumerate(root.strip("/").split("/") if root != "/" else ()):
             child = Node(FIRST_FOLDER_ID + 1 + number, DIRECTORY, name, node)
             child.children = {}
-            assert node.children is not None
-            node.children[name] = child
+            self.children(node)[name] = child
             node = child
         for number, year in enumerate(self.plan.year_names()):
             child = Node(self.plan.folder_id(0, number), DIRECTORY, year, node)
             child.origin = (0, number)
-            assert node.children is not None
-            node.children[year] = child
+            self.children(node)[year] = child
 
     def new_id(self) -> int:
         """An object id that was never used."""
-        self._next_id += 1
-        return self._next_id
+        self.next_id += 1
+        return self.next_id
 
     def user(self, name: str) -> User:
         """The person of this user name; made if there is none."""
@@ -238,10 +236,6 @@ class World:
             return notebooks.from_jupyter(node.content)[0]
         return node.content
 
-    def is_oversize(self, node: Node) -> bool:
-        """Whether a generated notebook is known to be over the limit without being made."""
-        return node.content is None and isinstance(node.origin, int) and self.plan.is_oversize(node.origin)
-
     def listing(self, node: Node) -> bytes:
         """The JSON of a folder's listing, kept until the folder changes."""
         if node.listing is None:
@@ -297,7 +291,8 @@ def _planned_node(planned: PlannedNotebook, parent: Node) -> Node:
 
 def describe(node: Node, path: str) -> str:
     """An object as the Workspace API shows it, in JSON."""
-    start = f'{{"object_type":{quoted(node.kind)},"path":{quoted(path)},"object_id":{node.object_id},"resource_id":"{node.object_id}"'
+    number = node.object_id
+    start = f'{{"object_type":{quoted(node.kind)},"path":{quoted(path)},"object_id":{number},"resource_id":"{number}"'
     if node.kind == DIRECTORY:
         return start + _extra(node) + "}"
     language = f',"language":"{node.language}"' if node.language else ""
