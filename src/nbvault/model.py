@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
+
+from nbvault.clock import iso
 
 
 class Language(str, Enum):
@@ -143,6 +145,11 @@ class Problem:
     stale: bool = False
     acknowledged_by: str = ""
 
+    def as_json(self) -> dict[str, Any]:
+        """The problem as ``sync --json`` and ``problems list --json`` print it."""
+        found = {"path": self.path, "state": self.state.value, "reason": self.reason, "id": self.object_id}
+        return found | {"since": self.since, "stale": self.stale, "acknowledged_by": self.acknowledged_by}
+
 
 @dataclass(slots=True)
 class Counts:
@@ -211,6 +218,30 @@ class SessionReport:
     def evolve(self, **changes: Any) -> SessionReport:
         """The same report with some fields replaced."""
         return replace(self, **changes)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as ``sync --json`` prints it."""
+        found: dict[str, Any] = {
+            "session": self.session,
+            "status": self.status.value,
+            "exit_code": self.exit_code,
+            "started_at": iso(self.started_at),
+            "ended_at": iso(self.ended_at),
+            "duration_s": round((self.ended_at - self.started_at).total_seconds(), 3),
+            **asdict(self.counts),
+            "unreadable_folders": list(self.unreadable_folders),
+            "problems": [problem.as_json() for problem in self.problems],
+            "requests": asdict(self.requests),
+            "bytes_exported": self.bytes_exported,
+            "commits": self.commits,
+            "head": self.head,
+            "tag": self.tag,
+            "pushed": self.pushed,
+            "resumed": self.resumed,
+            "dry_run": self.dry_run,
+            "notes": list(self.notes),
+        }
+        return found | ({"error": self.error} if self.error else {})
 
 
 class FileChange(NamedTuple):

@@ -1,0 +1,193 @@
+"""The end of a session in the vault: the conclusion, read back; the pushes, confirmed; the record of the end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from nbvault.backup.verify import check_rows, check_tree
+from nbvault.gitstore import conclude, meta, publish
+from nbvault.gitstore.conclude import Composition, Summary
+from nbvault.gitstore.meta import MetaDraft, Record
+from nbvault.gitstore.publish import RemoteMoved
+from nbvault.gitstore.reader import commit_info, log, ls_tree
+from nbvault.gitstore.remote import PushRef
+from nbvault.gitstore.vault import Vault
+from nbvault.gitstore.writer import FastImport
+from nbvault.model import NBVAULT, Person, Problem, Row
+
+# People may push to main while we do; so often the conclusion is composed again on top of theirs.
+TRIES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the remote has confirmed. `tag` is empty, and `commits` 0, where `main` did not move."""
+
+    head: str
+    tag: str = ""
+    commits: int = 0
+    drift: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+
+
+class Conclusion:
+    """Ends a session in the vault, in the order that never makes a false claim."""
+
+    def __init__(self, vault: Vault, *, session: str, at: datetime, committer: Person = NBVAULT) -> None:
+        self._vault = vault
+        self._session = session
+        self._at = at
+        self._committer = committer
+
+    def publish(self, summary: Summary, *, removed: Collection[str]) -> Published:
+        """Conclude, verify, push, confirm.
+
+        Args:
+            removed: Repository paths that this session removed.
+
+        Raises:
+            VerificationError: what was written is not what the rows say; nothing was pushed.
+            RemoteMoved: another nbvault has pushed; the whole session must be judged anew.
+            PushRefused, RemoteUnreachable, AuthenticationError: nothing is claimed; the next session goes on.
+        """
+        vault = self._vault
+        check_rows(vault.meta.rows, vault.blob_at)
+        for _ in range(TRIES):
+            composed, parents = self._compose(removed)
+            head = self._commit(composed, parents, summary) if composed else vault.main
+            if composed:
+                check_tree(((e.path, e.oid) for e in ls_tree(vault.git, head)), vault.blob_at, removed)
+            try:
+                return self._push(head, composed)
+            except RemoteMoved as moved:
+                if meta.BRANCH in moved.refs:
+                    raise
+                vault.refresh_branches()
+        raise RemoteMoved([vault.main_ref])
+
+    def record_end(
+        self,
+        sessions: Sequence[Record],
+        *,
+        problems: Sequence[Problem] | None,
+        held: Sequence[Row],
+        audit: Sequence[Record],
+    ) -> None:
+        """Write how the session ended into the meta branch, and push it.
+
+        Raises:
+            RemoteMoved, PushRefused, RemoteUnreachable, AuthenticationError: only here is the record.
+        """
+        vault = self._vault
+        draft = MetaDraft(vault.meta, session=self._session, at=self._at)
+        draft.record("sessions", sessions)
+        draft.record("audit", audit)
+        if problems is not None:
+            draft.problems(problems)
+        if held:
+            draft.held(held)
+        with FastImport(vault.git) as stream:
+            mark = draft.commit(
+                stream, content=vault.meta.content, kind="end", blobs=vault.blobs, committer=self._committer
+            )
+            tip = stream.sha_of(mark)
+        vault.meta.tip = tip
+        self.push_meta()
+
+    def push_meta(self) -> None:
+        """Push the meta branch as it is here; with it goes the content that it describes."""
+        if not self._vault.meta.tip:
+            return
+        refs = [PushRef(self._vault.meta.tip, meta.BRANCH)]
+        publish.push(self._vault.remote, refs)
+        self._vault.refs = publish.confirm(self._vault.remote, refs, contains=self._contains)
+
+    def push_checkpoint(self) -> None:
+        """Push what is committed so far, so that any machine can go on from it."""
+        self.push_meta()
+        if self._vault.meta.content:
+            publish.push(self._vault.remote, [PushRef(self._vault.meta.content, conclude.DAILY)])
+
+    def _compose(self, removed: Collection[str]) -> tuple[Composition | None, list[str]]:
+        """What `main` must become, and the parents of that commit; None where it is right as it is."""
+        vault = self._vault
+        ours = vault.meta.content
+        if not ours:
+            return None, []
+        previous = self._previous()
+        if not vault.main:
+            vault.whole_history()
+        tip = vault.main or _root_of(vault)
+        managed = vault.managed(removed)
+        composed = conclude.compose(vault.git, tip=tip, ours=ours, previous=previous or tip, managed=managed)
+        if previous and not composed.changes:
+            return None, []
+        return composed, list(dict.fromkeys([previous or tip, ours, tip]))
+
+    def _previous(self) -> str:
+        vault = self._vault
+        if not vault.main:
+            return ""
+        found = conclude.last_conclusion(vault.git, vault.main)
+        if not found and vault.is_shallow:
+            vault.whole_history()
+            found = conclude.last_conclusion(vault.git, vault.main)
+        return found
+
+    def _commit(self, composed: Composition, parents: Sequence[str], summary: Summary) -> str:
+        vault = self._vault
+        at = max([self._at, *(commit_info(vault.git, parent).committed_at for parent in parents)])
+        vault.set_ref(vault.main_ref, composed.base)
+        with FastImport(vault.git, fetch_missing=vault.remote.fetch_objects) as stream:
+            mark = stream.commit(
+                vault.main_ref,
+                parents=parents,
+                author=self._committer,
+                committer=self._committer,
+                authored_at=at,
+                committed_at=at,
+                message=summary.text(),
+                changes=composed.changes,
+                tree=commit_info(vault.git, composed.base).tree,
+            )
+            return stream.sha_of(mark)
+
+    def _push(self, head: str, composed: Composition | None) -> Published:
+        vault = self._vault
+        unpushed = vault.meta.tip != vault.refs.get(meta.BRANCH)
+        if unpushed and vault.meta.tip:
+            self.push_meta()
+        refs = [PushRef(vault.meta.content, conclude.DAILY)] if self._daily_is_behind() else []
+        tag = ""
+        if composed:
+            taken = [ref.removeprefix("refs/tags/") for ref in vault.refs]
+            tag = conclude.tag_name(self._at, taken)
+            refs.append(PushRef(head, vault.main_ref))
+        if refs:
+            publish.push(vault.remote, refs)
+        if tag:
+            # Only when main is there: a push of several refs is not atomic.
+            refs.append(PushRef(head, f"refs/tags/{tag}"))
+            publish.push(vault.remote, refs[-1:])
+        vault.refs = publish.confirm(vault.remote, refs, contains=self._contains)
+        drift = (composed.drift, composed.conflicts) if composed else ((), ())
+        return Published(head, tag, 1 if composed else 0, *drift)
+
+    def _daily_is_behind(self) -> bool:
+        content, daily = self._vault.meta.content, self._vault.daily
+        return bool(content) and content != daily and not (daily and self._contains(daily, content))
+
+    def _contains(self, tip: str, ancestor: str) -> bool:
+        return self._vault.contains(tip, ancestor)
+
+
+def _root_of(vault: Vault) -> str:
+    """The first commit of the vault: what the first conclusion stands on."""
+    first = ""
+    for entry in log(vault.git, vault.meta.content, first_parent=True):
+        first = entry.sha
+        if "Nbvault-Session" not in entry.commit.trailers or entry.commit.subject == "Begin the vault":
+            break
+    return first

@@ -1,0 +1,404 @@
+"""One session from end to end: the flow of docs/design.md, section 3, readable on a screen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Protocol
+
+from nbvault.backup.conclusion import Conclusion, Published
+from nbvault.backup.detect import Distrust, Verdict, judge_deletions
+from nbvault.backup.ending import Ending, ended_badly, ended_well
+from nbvault.backup.ledger import Ledger
+from nbvault.backup.plan import Plan, Planner, displaced
+from nbvault.backup.plan import Vault as PlannedVault
+from nbvault.backup.scope import Scope
+from nbvault.backup.sessions import SessionHistory, new_session_id
+from nbvault.backup.survey import Findings, Knowledge, Survey
+from nbvault.backup.verify import check_ledger
+from nbvault.backup.write import Batching, VaultWriter
+from nbvault.clock import Clock
+from nbvault.errors import LockedError, NbvaultError, SessionInterrupted, VerificationError
+from nbvault.gitstore.conclude import Summary
+from nbvault.gitstore.lease import Lease
+from nbvault.gitstore.meta import read_held
+from nbvault.gitstore.publish import RemoteMoved
+from nbvault.gitstore.vault import Vault
+from nbvault.model import (
+    NBVAULT,
+    Identity,
+    ListedObject,
+    NotebookFormat,
+    Person,
+    RequestCounts,
+    Row,
+    SessionReport,
+    State,
+)
+from nbvault.namespace import Namespace
+from nbvault.paths import extension_for, forms, key
+
+# How often a session judges the workspace anew because another nbvault pushed meanwhile.
+ATTEMPTS = 3
+# A session that is asked to stop has 20 s; what is not pushed by then stays in the local repository.
+STOP_WITHIN_S = 15.0
+NOT_ALWAYS = timedelta(days=1)
+
+
+class Workspace(Protocol):
+    """What a session needs of the workspace."""
+
+    @property
+    def stats(self) -> RequestCounts:
+        """Requests so far."""
+
+    async def list_folder(self, path: str) -> list[ListedObject]:
+        """Everything directly in the folder."""
+
+    async def export(self, path: str) -> bytes:
+        """The notebook's bytes."""
+
+    async def me(self) -> Identity:
+        """Whom the workspace takes us for."""
+
+
+class Watcher(Protocol):
+    """Who is told how far a session is: a progress bar, a log, the state store."""
+
+    def began(self, session: str, started_at: datetime) -> None:
+        """The session has its name."""
+
+    def watch(self, survey: Survey) -> None:
+        """The survey that now runs; its ledger, scanner and exporter may be looked at while it does."""
+
+    def stage(self, text: str) -> None:
+        """What comes next, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """What the administrator asked of this session."""
+
+    full: bool = False
+    dry_run: bool = False
+    accept_deletions: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """The configuration of every session of this vault."""
+
+    root: str
+    scope: Scope = field(default_factory=Scope)
+    batch_size: int = 5000
+    push_every: int = 10_000
+    max_in_flight: int = 64
+    large: int = 20_000
+    deletion_limit: float = 0.10
+    trust_deletions: bool = False
+    recheck_days: int = 30
+    committer: Person = NBVAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything outside that a session works with.
+
+    `lease` makes the lease for a session id. `stop` is set when the session is to end early.
+    """
+
+    workspace: Workspace
+    vault: Vault
+    lease: Callable[[str], Lease]
+    editor_of: Callable[[ListedObject], Awaitable[Person]]
+    clock: Clock
+    watcher: Watcher
+    stop: asyncio.Event
+
+
+class GitSyncEngine:
+    """Runs one session and reports the truth about it; what goes wrong is in the report, not raised."""
+
+    def __init__(self, around: Surroundings, settings: SyncSettings, options: SyncOptions | None = None) -> None:
+        self._around = around
+        self._settings = settings
+        self._options = options or SyncOptions()
+        self._vault = around.vault
+        self._began = around.clock.now()
+        self._session = new_session_id(self._began)
+        self._lease: Lease | None = None
+        self._history = SessionHistory()
+        self._writer: VaultWriter | None = None
+        self._survey: Survey | None = None
+        self._resumed = False
+        self._slice: int | None = None
+        self._actor = NBVAULT.name
+
+    async def run(self) -> SessionReport:
+        """The whole session, and how it ended."""
+        try:
+            await self._open()
+            try:
+                return await self._sync()
+            except NbvaultError as error:
+                return await self._rescue(error)
+        except NbvaultError as error:
+            return self._ending(None).report(ended_badly(error))
+        finally:
+            self._stop_writing()
+            await self._release()
+
+    # --- the flow ----------------------------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        self._around.watcher.stage("Opening the vault")
+        await self._look()
+        if not self._options.dry_run:
+            lease = self._around.lease(self._session)
+            await asyncio.to_thread(lease.acquire)
+            self._lease = lease
+            # Whoever held the lease until now may have concluded since.
+            await self._look()
+        self._around.watcher.began(self._session, self._began)
+
+    async def _look(self) -> None:
+        await asyncio.to_thread(self._vault.refresh)
+        self._history = await asyncio.to_thread(SessionHistory.read, self._vault)
+        if self._session <= self._history.last:
+            self._session = new_session_id(self._began, after=self._history.last)
+
+    async def _sync(self) -> SessionReport:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self._judge_and_write()
+            except RemoteMoved:
+                if attempt == ATTEMPTS:
+                    raise
+                self._around.watcher.stage("Another nbvault pushed to this vault meanwhile: judging anew")
+                self._stop_writing()
+                await asyncio.to_thread(self._vault.forget_unpushed)
+                await asyncio.to_thread(self._vault.refresh)
+        raise AssertionError("the loop returns or raises")
+
+    async def _judge_and_write(self) -> SessionReport:
+        identity = await self._around.workspace.me()
+        self._actor = identity.user_name
+        accepted = await asyncio.to_thread(self._accepted)
+        planner = await asyncio.to_thread(self._planner)
+        survey = self._survey = self._new_survey(planner)
+        self._around.watcher.watch(survey)
+        findings = await self._unless_stopped(survey.run())
+        still = identity if not findings.candidates else await self._around.workspace.me()
+        verdict = self._judge(findings, accepted, trusted=identity.is_admin and still.is_admin)
+        plan = self._plan(planner, survey.ledger, verdict)
+        ending = self._ending(survey)
+        ending.found(findings, verdict, deleted=len(plan.tombstones), problems_before=self._vault.meta.problems)
+        check_ledger(ending.counts)
+        if self._options.dry_run:
+            return ending.report(ended_well(ending, Published(self._vault.main)))
+        return await self._write(plan, ending, verdict)
+
+    async def _write(self, plan: Plan, ending: Ending, verdict: Verdict) -> SessionReport:
+        writer = self._writer
+        if writer is None:
+            raise VerificationError("A session without a writer has nothing to conclude.")
+        self._around.watcher.stage("Committing")
+        if not plan.is_empty or not self._vault.meta.content:
+            await writer.finish(plan)
+        writer.close()
+        ending.commits = writer.commits
+        summary = Summary(
+            self._session, self._began, ending.status, ending.counts, writer.renames, self._options.message
+        )
+        conclusion = self._conclusion()
+        self._around.watcher.stage("Pushing and confirming")
+        published = await asyncio.to_thread(lambda: conclusion.publish(summary, removed=writer.removed))
+        report = ending.report(ended_well(ending, published))
+        await asyncio.to_thread(lambda: self._record(conclusion, ending, report, verdict.held))
+        return report
+
+    # --- the parts ---------------------------------------------------------------------------------------------------
+
+    def _accepted(self) -> frozenset[int]:
+        asked = self._options.accept_deletions
+        return read_held(self._vault.meta, asked, blobs=self._vault.blobs) if asked else frozenset()
+
+    def _planner(self) -> Planner:
+        meta = self._vault.meta
+        known = PlannedVault(
+            self._settings.root, meta.rows, meta.tombstones, lambda path: self._vault.blob_at.get(path, "")
+        )
+        return Planner(known, Namespace.of(meta.rows.values()), session=self._session)
+
+    def _new_survey(self, planner: Planner) -> Survey:
+        settings, meta = self._settings, self._vault.meta
+        self._resumed = meta.kind == "checkpoint"
+        first = self._vault.is_new or self._resumed
+        ledger = Ledger()
+        self._writer = VaultWriter(
+            self._vault,
+            planner,
+            ledger,
+            Batching(first and not self._options.dry_run, settings.large, settings.batch_size, settings.push_every),
+            session=self._session,
+            at=self._began,
+            committer=settings.committer,
+            editor_of=self._around.editor_of,
+            push=self._conclusion().push_checkpoint,
+            dry_run=self._options.dry_run,
+        )
+        return Survey(
+            self._around.workspace,
+            Knowledge(meta.rows, meta.tombstones),
+            self._writer,
+            ledger,
+            root=settings.root,
+            scope=settings.scope,
+            distrust=self._distrust(first=first),
+            contested=contested_names,
+            max_in_flight=settings.max_in_flight,
+        )
+
+    def _distrust(self, *, first: bool) -> Distrust:
+        today = (self._began - datetime(1970, 1, 1, tzinfo=timezone.utc)).days
+        due = not first and self._history.last_slice != today
+        self._slice = today if due else None
+        failed = frozenset(p.object_id for p in self._vault.meta.problems if p.state is State.FAILED)
+        return Distrust(self._options.full, self._settings.recheck_days, self._slice, failed)
+
+    def _judge(self, findings: Findings, accepted: frozenset[int], *, trusted: bool) -> Verdict:
+        ledger = self._current_survey().ledger
+        replaced = displaced(ledger, list(self._vault.meta.rows.values()))
+        verdict = judge_deletions(
+            findings.candidates,
+            root=self._settings.root,
+            vault_size=len(self._vault.meta.rows),
+            deletion_limit=self._settings.deletion_limit,
+            trusted=trusted or self._settings.trust_deletions,
+            accepted=accepted,
+            replaced=frozenset(row.object_id for row in replaced),
+            root_is_empty=findings.root_is_empty,
+        )
+        return verdict.with_deleted(replaced)
+
+    def _plan(self, planner: Planner, ledger: Ledger, verdict: Verdict) -> Plan:
+        plan = planner.plan(list(ledger.outcomes.values()), deletions=verdict.deleted)
+        for object_id, kind in plan.kinds.items():
+            ledger.settle(object_id, kind)
+        return plan
+
+    def _record(self, conclusion: Conclusion, ending: Ending, report: SessionReport, held: Sequence[Row]) -> None:
+        conclusion.record_end(
+            ending.records(report, content=self._vault.meta.content),
+            problems=ending.failures() if ending.complete_view else None,
+            held=held,
+            audit=ending.audit(report),
+        )
+
+    # --- when it does not end well -----------------------------------------------------------------------------------
+
+    async def _unless_stopped(self, work: Awaitable[Findings]) -> Findings:
+        task = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self._around.stop.wait())
+        renewing = asyncio.ensure_future(self._keep_lease())
+        try:
+            await asyncio.wait({task, stop, renewing}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            if renewing.done():
+                renewing.result()
+            raise SessionInterrupted("The session was asked to stop; what was finished is saved.")
+        finally:
+            for each in (task, stop, renewing):
+                each.cancel()
+            await asyncio.gather(task, stop, renewing, return_exceptions=True)
+
+    async def _keep_lease(self) -> None:
+        while True:
+            lease = self._lease
+            await self._around.clock.sleep(lease.renew_every_s if lease else NOT_ALWAYS.total_seconds())
+            if lease:
+                await asyncio.to_thread(lease.renew)
+                if lease.lost:
+                    raise LockedError("Another session has taken over the lease of this one.")
+
+    async def _rescue(self, error: NbvaultError) -> SessionReport:
+        """Save what is finished, and record the end; neither may hide why the session ended."""
+        ending = self._ending(self._survey)
+        if self._options.dry_run:
+            return ending.report(ended_badly(error))
+        pushed = False
+        try:
+            await asyncio.wait_for(self._save_and_record(error, ending), STOP_WITHIN_S)
+            pushed = True
+        except (NbvaultError, asyncio.TimeoutError) as trouble:
+            ending.notes.append(f"The end of the session could not be recorded in the vault: {trouble}")
+        return ending.report(ended_badly(error, head=self._vault.main, pushed=pushed))
+
+    async def _save_and_record(self, error: NbvaultError, ending: Ending) -> None:
+        conclusion = self._conclusion()
+        believed = not isinstance(error, VerificationError | RemoteMoved)
+        if believed and self._writer is not None:
+            await self._writer.salvage()
+            ending.commits = self._writer.commits
+            await asyncio.to_thread(conclusion.push_checkpoint)
+        else:
+            await asyncio.to_thread(self._vault.forget_unpushed)
+            await asyncio.to_thread(self._vault.refresh)
+        ending.interrupted_after(self._vault)
+        report = ending.report(ended_badly(error, head=self._vault.main, pushed=True))
+        await asyncio.to_thread(lambda: self._record(conclusion, ending, report, ()))
+
+    def _stop_writing(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    async def _release(self) -> None:
+        if self._lease is not None:
+            try:
+                await asyncio.to_thread(self._lease.release)
+            except NbvaultError as error:
+                self._around.watcher.stage(f"The lease could not be released: {error}")
+
+    # --- small things ------------------------------------------------------------------------------------------------
+
+    def _conclusion(self) -> Conclusion:
+        return Conclusion(self._vault, session=self._session, at=self._began, committer=self._settings.committer)
+
+    def _ending(self, survey: Survey | None) -> Ending:
+        return Ending(
+            session=self._session,
+            began=self._began,
+            now=self._now,
+            survey=survey,
+            stats=self._around.workspace.stats,
+            actor=self._actor,
+            slice_day=self._slice,
+            accepted=self._options.accept_deletions,
+            resumed=self._resumed,
+            dry_run=self._options.dry_run,
+            left_behind=self._history.unfinished(self._lease.left_behind if self._lease else ""),
+        )
+
+    def _current_survey(self) -> Survey:
+        if self._survey is None:
+            raise VerificationError("There is no survey to judge.")
+        return self._survey
+
+    def _now(self) -> datetime:
+        return self._around.clock.now()
+
+
+def contested_names(objects: Sequence[ListedObject]) -> frozenset[str]:
+    """The paths of those objects in one folder whose plain names in the vault have one key."""
+    claims: dict[str, list[str]] = {}
+    for entry in objects:
+        name = entry.path.rsplit("/", 1)[-1]
+        extension = extension_for(entry.language, NotebookFormat.SOURCE) if entry.language else ""
+        if name:
+            claims.setdefault(key(forms(name, extension)[0][0]), []).append(entry.path)
+    return frozenset(path for paths in claims.values() if len(paths) > 1 for path in paths)

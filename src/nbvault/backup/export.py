@@ -1,0 +1,112 @@
+"""Exporting notebooks, many at once, into blobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Protocol
+
+from nbvault.backup.ledger import Outcome
+from nbvault.backup.scan import GIVE_UP_AFTER
+from nbvault.errors import AuthenticationError, WorkspaceError
+from nbvault.model import State
+from nbvault.workspace.errors import DeadlineExceeded, NotFound, Unreachable
+
+
+class Source(Protocol):
+    """What exporting needs of a workspace."""
+
+    async def export(self, path: str) -> bytes:
+        """The notebook's bytes in SOURCE format."""
+
+
+class NotebookExporter:
+    """A pool that turns outcomes into bytes; failures are entered into the outcome, never swallowed.
+
+    Args:
+        keep: Takes the bytes of an exported notebook; may wait, which slows the pool down (bounded memory).
+        workers: How many exports may be under way; the workspace client's window decides how many really are.
+    """
+
+    def __init__(self, workspace: Source, *, keep: Callable[[Outcome, bytes], Awaitable[None]], workers: int) -> None:
+        self._workspace = workspace
+        self._keep = keep
+        self._workers = workers
+        # Small enough to bound memory, large enough that listing seldom waits.
+        self._queue: asyncio.Queue[Outcome] = asyncio.Queue(maxsize=4000)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._broken: asyncio.Future[None]
+        self._unreachable_in_a_row = 0
+        self.vanished: list[Outcome] = []
+        self.bytes_exported = 0
+        self.exported = 0
+
+    async def __aenter__(self) -> NotebookExporter:
+        self._broken = asyncio.get_running_loop().create_future()
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(self._workers)]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._broken.cancel()
+
+    async def submit(self, outcome: Outcome) -> None:
+        """Queue a notebook for export; waits while the queue is full, raises what ended the pool."""
+        if self._queue.full():
+            await self._unless_broken(self._queue.put(outcome))
+        else:
+            self._queue.put_nowait(outcome)
+
+    async def drain(self) -> None:
+        """Wait until every queued export has ended, well or badly; raises what ended the pool."""
+        await self._unless_broken(self._queue.join())
+
+    async def _unless_broken(self, waiting: Coroutine[None, None, None]) -> None:
+        wanted = asyncio.ensure_future(waiting)
+        try:
+            await asyncio.wait([wanted, self._broken], return_when=asyncio.FIRST_COMPLETED)
+            if self._broken.done():
+                self._broken.result()
+            await wanted
+        finally:
+            wanted.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._broken.done():
+            self._broken.set_exception(error)
+            self._broken.exception()  # seen: whoever waits next raises it
+
+    async def _work(self) -> None:
+        while True:
+            outcome = await self._queue.get()
+            await self._export(outcome)
+            self._queue.task_done()
+
+    async def _export(self, outcome: Outcome) -> None:
+        try:
+            data = await self._workspace.export(outcome.listed.path)
+        except (AuthenticationError, DeadlineExceeded):
+            raise
+        except NotFound as error:
+            outcome.reason = str(error)
+            self.vanished.append(outcome)
+        except WorkspaceError as error:
+            self._failed(outcome, error)
+        else:
+            self._unreachable_in_a_row = 0
+            self.exported += 1
+            self.bytes_exported += len(data)
+            outcome.size_bytes = len(data)
+            await self._keep(outcome, data)
+
+    def _failed(self, outcome: Outcome, error: WorkspaceError) -> None:
+        outcome.state, outcome.reason = State.FAILED, str(error)
+        if isinstance(error, Unreachable):
+            self._unreachable_in_a_row += 1
+            if self._unreachable_in_a_row >= GIVE_UP_AFTER:
+                raise error

@@ -1,0 +1,51 @@
+"""The sessions that the vault remembers, and the names of new ones."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+
+from nbvault.gitstore.meta import Record, read_records
+from nbvault.gitstore.vault import Vault
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+def new_session_id(started_at: datetime, *, after: str = "") -> str:
+    """A session's name, such as ``20261121T020000Z-1a2b3c``; it sorts after ``after`` whatever the clock says."""
+    moment = started_at.astimezone(timezone.utc)
+    if after and f"{moment:{_STAMP}}" <= after.partition("-")[0]:
+        last = datetime.strptime(after.partition("-")[0], _STAMP).replace(tzinfo=timezone.utc)
+        moment = last + timedelta(seconds=1)
+    return f"{moment:{_STAMP}}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHistory:
+    """What earlier sessions left: the newest name, the day of the last slice, and who left no record of an end."""
+
+    last: str = ""
+    last_slice: int | None = None
+    recorded: Collection[str] = field(default_factory=frozenset)
+    unrecorded: str = ""
+
+    @classmethod
+    def read(cls, vault: Vault) -> SessionHistory:
+        """From the newest records of the vault: two months of them are enough for what is asked here."""
+        records: list[Record] = read_records(vault.meta, "sessions", blobs=vault.blobs, months=2)
+        names = [str(record["session"]) for record in records]
+        slices = [int(record["slice"]) for record in records if record.get("slice") is not None]
+        unrecorded = vault.meta.session if vault.meta.kind in ("checkpoint", "content") else ""
+        return cls(
+            last=max([*names, vault.meta.session], default=""),
+            last_slice=max(slices, default=None),
+            recorded=frozenset(names),
+            unrecorded="" if unrecorded in names else unrecorded,
+        )
+
+    def unfinished(self, holder_of_lease: str) -> list[str]:
+        """The sessions that died: the one that left its lease, and the one that left a checkpoint."""
+        candidates = dict.fromkeys([holder_of_lease, self.unrecorded])
+        return [name for name in candidates if name and name not in self.recorded]

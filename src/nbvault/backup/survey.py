@@ -1,0 +1,259 @@
+"""One pass over the workspace: scan and export overlapping, then the proofs that a listing alone cannot give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nbvault.backup.detect import Action, Distrust, Fate, Folder, Missing, decide, find_missing, parent_of
+from nbvault.backup.export import NotebookExporter
+from nbvault.backup.ledger import Ledger, Outcome
+from nbvault.backup.scan import ChangeScanner, FolderListing
+from nbvault.backup.scope import Scope
+from nbvault.model import DIRECTORY, ListedObject, Row, State, Tombstone
+
+# A workspace that keeps moving is judged so often and then left for the next session.
+ROUNDS = 3
+
+
+class Workspace(Protocol):
+    """What a survey needs of a workspace."""
+
+    async def list_folder(self, path: str) -> list[ListedObject]:
+        """Everything directly in the folder."""
+
+    async def export(self, path: str) -> bytes:
+        """The notebook's bytes."""
+
+
+class Keeper(Protocol):
+    """Where a survey's bytes go, and what becomes of them."""
+
+    async def keep(self, outcome: Outcome, data: bytes) -> None:
+        """Store the bytes, and set the outcome's blob and state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the vault knew when the session began; batches add rows to it."""
+
+    rows: Mapping[int, Row]
+    tombstones: Mapping[int, Tombstone]
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a survey found."""
+
+    candidates: list[Missing] = field(default_factory=list)
+    carried: list[Missing] = field(default_factory=list)
+    unproven: list[Missing] = field(default_factory=list)
+    out_of_scope: int = 0
+    root_is_empty: bool = False
+
+
+class Survey:
+    """Lists everything in scope, exports what may have changed, and proves what is gone."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        knowledge: Knowledge,
+        keeper: Keeper,
+        ledger: Ledger,
+        *,
+        root: str,
+        scope: Scope,
+        distrust: Distrust,
+        contested: Callable[[Sequence[ListedObject]], frozenset[str]],
+        max_in_flight: int = 64,
+    ) -> None:
+        self._knowledge = knowledge
+        self._root = root
+        self._scope = scope
+        self._distrust = distrust
+        self._contested_names = contested
+        self._contested_folders: set[str] = set()
+        self._twice: dict[int, set[str]] = {}
+        self._watched: dict[int, list[ListedObject]] = {}
+        self.ledger = ledger
+        self.scanner = ChangeScanner(workspace, root=root, scope=scope, observe=self._observe)
+        self.exporter = NotebookExporter(workspace, keep=keeper.keep, workers=max_in_flight)
+
+    async def run(self) -> Findings:
+        """The whole pass.
+
+        Raises:
+            ConfigurationError: the root does not exist.
+            AuthenticationError, DeadlineExceeded, Unreachable: the pass cannot go on; the ledger tells how far it came.
+        """
+        async with self.exporter:
+            await self._again([self._root])
+            return await self._prove()
+
+    async def _again(self, folders: Sequence[str]) -> None:
+        """List folders, wait for the exports they lead to, and clear up what moved meanwhile."""
+        await self.scanner.scan(folders)
+        await self.scanner.settle_404s()
+        await self.exporter.drain()
+        for _ in range(ROUNDS):
+            if not (self._twice or self.exporter.vanished):
+                return
+            await self._clear_up()
+        self._give_up_on_vanished()
+
+    # --- what one listing says ---------------------------------------------------------------------------------------
+
+    async def _observe(self, listing: FolderListing) -> None:
+        contested = self._contested(listing)
+        for entry in sorted(listing.objects, key=lambda entry: entry.path):
+            if entry.object_id in self._watched:
+                self._watched[entry.object_id].append(entry)
+            if entry.kind != DIRECTORY:
+                await self._consider(entry, contested=entry.path in contested)
+
+    def _contested(self, listing: FolderListing) -> frozenset[str]:
+        """The paths here whose plain names in the vault clash; what is below a contested folder is contested too."""
+        if any(listing.path == f or listing.path.startswith(f + "/") for f in self._contested_folders):
+            return frozenset(entry.path for entry in listing.objects)
+        contested = self._contested_names(listing.objects)
+        self._contested_folders.update(e.path for e in listing.objects if e.kind == DIRECTORY and e.path in contested)
+        return contested
+
+    async def _consider(self, entry: ListedObject, *, contested: bool) -> None:
+        seen_at = self.ledger.seen.get(entry.object_id)
+        if seen_at is None:
+            await self._enter(entry, contested=contested)
+        elif seen_at != entry.path and entry.object_id not in self._watched:
+            self._twice.setdefault(entry.object_id, {seen_at}).add(entry.path)
+
+    async def _enter(self, entry: ListedObject, *, contested: bool) -> None:
+        """Decide on an object and start its export where one is needed."""
+        row = self._knowledge.rows.get(entry.object_id)
+        if entry.object_id not in self.ledger.seen:
+            self.ledger.first_seen(entry, row.path if row is not None and row.path == entry.path else None)
+        if not self._scope.covers(entry.path):
+            self.ledger.skipped_out_of_scope += 1
+            self.ledger.put(Outcome(entry, row, State.SKIPPED, reason="out of scope (workspace.include, exclude)"))
+            return
+        tombstone = self._knowledge.tombstones.get(entry.object_id)
+        action, reason = decide(entry, row, tombstone, self._distrust)
+        if action is Action.UNCHANGED:
+            self.ledger.mark_unchanged(entry.object_id)
+            return
+        outcome = self.ledger.put(Outcome(entry, row, reason=reason, contested=contested))
+        if action is Action.EXPORT:
+            await self.exporter.submit(outcome)
+        else:
+            outcome.state = {Action.SKIP: State.SKIPPED, Action.FAIL: State.FAILED, Action.REUSE: State.SAVED}[action]
+
+    # --- what moved while we looked ----------------------------------------------------------------------------------
+
+    async def _clear_up(self) -> None:
+        """Ids seen at two paths, and notebooks gone before their export: their folders are listed again."""
+        twice, self._twice = self._twice, {}
+        vanished = {outcome.listed.object_id: outcome for outcome in self.exporter.vanished}
+        self.exporter.vanished.clear()
+        self._watched = {object_id: [] for object_id in (*twice, *vanished)}
+        folders = {parent_of(path) for paths in twice.values() for path in paths}
+        folders |= {parent_of(outcome.listed.path) for outcome in vanished.values()}
+        await self.scanner.scan(sorted(folders))
+        await self.scanner.settle_404s()
+        watched, self._watched = self._watched, {}
+        for object_id, paths in twice.items():
+            await self._place(object_id, paths, watched[object_id])
+        for object_id, outcome in vanished.items():
+            if object_id not in twice:
+                await self._find_again(outcome, watched[object_id])
+        await self.exporter.drain()
+
+    async def _place(self, object_id: int, paths: set[str], sightings: Sequence[ListedObject]) -> None:
+        """An id that was seen at two paths is where it is seen now; if that is still two, it is looked at again."""
+        places = {entry.path: entry for entry in sightings}
+        if len(places) > 1:
+            self._twice[object_id] = set(places)
+        elif not places:
+            if not any(self._unreadable(parent_of(path)) for path in paths):
+                self.ledger.forget(object_id)
+        elif (entry := next(iter(places.values()))).path != self.ledger.seen.get(object_id):
+            await self._moved(entry)
+
+    async def _moved(self, entry: ListedObject) -> None:
+        before = self.ledger.outcomes.get(entry.object_id)
+        if before is not None and before.blob and _same_times(before.listed, entry):
+            before.listed, before.contested = entry, True
+            self.ledger.seen[entry.object_id] = entry.path
+        else:
+            await self._enter(entry, contested=True)
+
+    async def _find_again(self, outcome: Outcome, sightings: Sequence[ListedObject]) -> None:
+        """Export answered 404: gone if its folder no longer shows it, moved, or listed and yet out of reach."""
+        folder = parent_of(outcome.listed.path)
+        if sightings and sightings[-1].path != outcome.listed.path:
+            await self._moved(sightings[-1])
+        elif sightings:
+            retry = self.ledger.put(Outcome(outcome.listed, outcome.row, contested=outcome.contested))
+            await self.exporter.submit(retry)
+        elif self._unreadable(folder):
+            outcome.state = State.FAILED
+        else:
+            self.ledger.forget(outcome.listed.object_id)
+
+    def _unreadable(self, folder: str) -> bool:
+        return self.scanner.folders[folder].state is Folder.UNREADABLE
+
+    def _give_up_on_vanished(self) -> None:
+        for outcome in self.exporter.vanished:
+            outcome.state = State.FAILED
+            outcome.reason = f"it is listed, but its export answers: {outcome.reason}"
+        self.exporter.vanished.clear()
+        self._twice.clear()
+
+    # --- what is not there -------------------------------------------------------------------------------------------
+
+    async def _prove(self) -> Findings:
+        """Absent rows are believed absent only after all that was listed before their folders has been listed again."""
+        proven: set[int] = set()
+        for _ in range(ROUNDS):
+            doubtful = [m for m in self._missing() if _is_candidate(m) and m.row.object_id not in proven]
+            if not doubtful:
+                break
+            moment = max(self.scanner.folders[m.witness].ended for m in doubtful)
+            await self._again(self.scanner.listed_before(moment))
+            still = {m.row.object_id for m in self._missing() if _is_candidate(m)}
+            proven |= still & {m.row.object_id for m in doubtful}
+        return self._findings(proven)
+
+    def _missing(self) -> list[Missing]:
+        return find_missing(
+            self._knowledge.rows.values(),
+            self.ledger.seen,
+            self.scanner.states(),
+            root=self._root,
+            in_scope=self._scope.covers,
+        )
+
+    def _findings(self, proven: set[int]) -> Findings:
+        missing = self._missing()
+        candidates = [m for m in missing if _is_candidate(m) and m.row.object_id in proven]
+        unproven = [m for m in missing if _is_candidate(m) and m.row.object_id not in proven]
+        carried = [m for m in missing if m.fate is Fate.UNREADABLE]
+        beside = [m for m in missing if m.fate in (Fate.OUT_OF_SCOPE, Fate.OPAQUE)]
+        return Findings(
+            candidates=candidates,
+            carried=carried,
+            unproven=unproven,
+            out_of_scope=len(beside) + self.ledger.skipped_out_of_scope,
+            root_is_empty=self.ledger.listed == 0 and len(self.scanner.folders) == 1,
+        )
+
+
+def _is_candidate(missing: Missing) -> bool:
+    return missing.fate in (Fate.ABSENT, Fate.FOLDER_VANISHED)
+
+
+def _same_times(one: ListedObject, other: ListedObject) -> bool:
+    return (one.modified_at_ms, one.interactive_at_ms) == (other.modified_at_ms, other.interactive_at_ms) and bool(
+        one.modified_at_ms
+    )

@@ -1,0 +1,317 @@
+"""Bytes into the vault: blobs as they arrive, batches while the scan goes on, the last commits of the session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+
+from nbvault.backup.detect import times_differ
+from nbvault.backup.ledger import Ledger, Outcome
+from nbvault.backup.plan import Authored, Plan, Planner, without_authors
+from nbvault.gitstore import conclude
+from nbvault.gitstore.conclude import folders_above
+from nbvault.gitstore.meta import MetaDraft
+from nbvault.gitstore.reader import commit_info, ls_tree
+from nbvault.gitstore.vault import Vault
+from nbvault.gitstore.writer import FastImport, blob_id
+from nbvault.model import NBVAULT, FileChange, ListedObject, Person, Rename, Row, State
+
+# Handed to git in pieces of this size, each sorted by name: near-duplicates then lie side by side.
+FLUSH_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """When a session commits before its end. ``large``: from the start, otherwise above ``large_above`` notebooks."""
+
+    large: bool
+    large_above: int
+    batch_size: int
+    push_every: int
+
+
+class VaultWriter:
+    """Everything that a session writes into the local repository, in one thread and in order.
+
+    What it has committed is at once in the vault's rows; `push` is called with nothing half done.
+    """
+
+    def __init__(
+        self,
+        vault: Vault,
+        planner: Planner,
+        ledger: Ledger,
+        batching: Batching,
+        *,
+        session: str,
+        at: datetime,
+        committer: Person,
+        editor_of: Callable[[ListedObject], Awaitable[Person]],
+        push: Callable[[], None],
+        dry_run: bool = False,
+    ) -> None:
+        self._vault = vault
+        self._planner = planner
+        self._ledger = ledger
+        self._batching = batching
+        self._session = session
+        self._at = _not_before(vault, at)
+        self._committer = committer
+        self._editor_of = editor_of
+        self._push = push
+        self._dry_run = dry_run
+        self._large = batching.large
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="git-writer")
+        self._jobs: deque[asyncio.Future[None]] = deque()
+        self._pushing: asyncio.Future[None] | None = None
+        self._stack = ExitStack()
+        self._stream: FastImport | None = None
+        self._pending: list[tuple[str, bytes]] = []
+        self._pending_bytes = 0
+        self._ready: list[Outcome] = []
+        self._changed = 0
+        self._since_push = 0
+        self.commits = 0
+        self.renames: list[Rename] = []
+        self.removed: set[str] = set()
+
+    # --- while the scan goes on --------------------------------------------------------------------------------------
+
+    async def keep(self, outcome: Outcome, data: bytes) -> None:
+        """Take the bytes of an exported notebook; writes them if the vault does not have them."""
+        outcome.state, outcome.blob = State.SAVED, blob_id(data)
+        row = outcome.row
+        known = self._vault.blob_at.get(row.repo_path) if row else None
+        if outcome.blob != known:
+            outcome.editor = await self._editor_of(outcome.listed)
+            await self._buffer(outcome.listed.path, data)
+        elif row and _is_as_listed(row, outcome):
+            self._ledger.mark_unchanged(outcome.listed.object_id)
+            return
+        self._ready.append(outcome)
+        self._large = self._large or self._changed > self._batching.large_above
+        if self._large and len(self._ready) >= self._batching.batch_size:
+            await self._batch(self._take_ready())
+
+    async def _buffer(self, name: str, data: bytes) -> None:
+        self._changed += 1
+        if self._dry_run:
+            return
+        self._pending.append((name, data))
+        self._pending_bytes += len(data)
+        if self._pending_bytes >= FLUSH_BYTES:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
+        if pending:
+            await self._do(lambda: self._write_blobs(pending))
+
+    def _take_ready(self) -> list[Outcome]:
+        ready, self._ready = self._ready, []
+        current = self._ledger.outcomes
+        return [o for o in ready if current.get(o.listed.object_id) is o and self._planner.needs_no_proof(o)]
+
+    async def _batch(self, outcomes: Sequence[Outcome]) -> None:
+        if not outcomes:
+            return
+        plan = self._planned(outcomes)
+        await self._flush()
+        await self._do(lambda: self._commit(plan, "checkpoint"))
+        self._since_push += len(outcomes)
+        if self._since_push >= self._batching.push_every and (self._pushing is None or self._pushing.done()):
+            await self._push_behind()
+
+    async def _push_behind(self) -> None:
+        if self._pushing is not None:
+            self._pushing.result()
+        self._since_push = 0
+        await self._drain()
+        self._pushing = asyncio.ensure_future(asyncio.to_thread(self._push))
+
+    # --- at the end --------------------------------------------------------------------------------------------------
+
+    async def salvage(self) -> None:
+        """Commit what is finished and needs no proof; for a session that cannot go on."""
+        outcomes = [o for o in self._ledger.outcomes.values() if self._planner.needs_no_proof(o)]
+        await self._batch(outcomes)
+        await self._drain()
+
+    async def finish(self, plan: Plan) -> None:
+        """Commit the rest of the session: content, and the meta commit that describes it."""
+        self._apply(plan)
+        await self._flush()
+        await self._do(lambda: self._commit(plan, "content"))
+        await self._drain()
+        if self._pushing is not None:
+            await self._pushing
+
+    def close(self) -> None:
+        """Stop writing; what was not committed is left to git's own cleaning."""
+        for job in self._jobs:
+            job.cancel()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        if self._stream is not None:
+            self._stack.pop_all().__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+            self._stream = None
+
+    def _planned(self, outcomes: Iterable[Outcome]) -> Plan:
+        plan = self._planner.plan(outcomes)
+        self._apply(plan)
+        return plan
+
+    def _apply(self, plan: Plan) -> None:
+        """Enter a plan into what the session knows; its commit follows in order, or the session fails."""
+        self._vault.meta.apply(plan.rows, plan.tombstones)
+        for change, _ in plan.changes:
+            if change.blob:
+                self._vault.blob_at[change.path] = change.blob
+                self.removed.discard(change.path)
+            else:
+                self._vault.blob_at.pop(change.path, None)
+                self.removed.add(change.path)
+        for object_id, kind in plan.kinds.items():
+            self._ledger.settle(object_id, kind)
+        self.renames += plan.renames
+
+    async def _do(self, job: Callable[[], None]) -> None:
+        """Queue work for the writing thread; waits while it is two jobs behind."""
+        self._jobs.append(asyncio.get_running_loop().run_in_executor(self._thread, job))
+        while len(self._jobs) > 2:
+            await self._jobs.popleft()
+
+    async def _drain(self) -> None:
+        while self._jobs:
+            await self._jobs.popleft()
+
+    # --- in the writing thread ---------------------------------------------------------------------------------------
+
+    def _open(self) -> FastImport:
+        if self._stream is None:
+            self._stream = self._stack.enter_context(
+                FastImport(self._vault.git, fetch_missing=self._vault.remote.fetch_objects)
+            )
+        return self._stream
+
+    def _write_blobs(self, items: Sequence[tuple[str, bytes]]) -> None:
+        stream = self._open()
+        for name, data in items:
+            stream.blob(data, name)
+
+    def _commit(self, plan: Plan, kind: str) -> None:
+        """Content and meta in one stream; refs move only when both are written."""
+        stream = self._open()
+        meta = self._vault.meta
+        content = meta.content
+        groups = self._groups(plan)
+        if plan.changes or not content:
+            content = self._base(stream)
+            for author, changes in groups:
+                content = self._commit_content(stream, content, author, changes)
+        draft = MetaDraft(meta, session=self._session, at=self._at)
+        draft.inventory(plan.rows, plan.tombstones, plan.renames)
+        if kind == "content":
+            draft.compact_if_due()
+        mark = draft.commit(
+            stream, content=content, kind=kind, blobs=self._vault.blobs, sha_of=stream.sha_of, committer=self._committer
+        )
+        tip = stream.sha_of(mark)
+        self._stack.close()
+        self._stream = None
+        meta.tip = tip
+
+    def _groups(self, plan: Plan) -> list[tuple[Person, list[FileChange]]]:
+        return by_author(without_authors(plan, NBVAULT).changes if self._large else plan.changes)
+
+    def _base(self, stream: FastImport) -> str:
+        """What the next content commit stands on: our last one, or, in a new vault, a root with the vault's own files.
+
+        What people pushed to ``backup/daily`` becomes a parent; its managed paths are set back to ours.
+        """
+        content, daily = self._vault.meta.content, self._vault.daily
+        if not content:
+            return self._root(stream)
+        if daily in ("", content) or self._vault.contains(content, daily):
+            return content
+        composed = conclude.compose(
+            self._vault.git, tip=daily, ours=content, previous=content, managed=self._vault.managed(self.removed)
+        )
+        tree = commit_info(self._vault.git, daily).tree
+        return self._commit_content(stream, content, NBVAULT, composed.changes, tree=tree, also=[daily])
+
+    def _root(self, stream: FastImport) -> str:
+        main = self._vault.main or self._vault.daily
+        there = {entry.path for entry in ls_tree(self._vault.git, main)} if main else set()
+        files = {".gitattributes": conclude.ATTRIBUTES, ".gitignore": conclude.IGNORE, "README.md": conclude.README}
+        changes = [FileChange(path, stream.blob(data, path)) for path, data in files.items() if path not in there]
+        if main and not changes:
+            return main
+        return self._commit_content(stream, main, NBVAULT, changes, subject="Begin the vault")
+
+    def _commit_content(
+        self,
+        stream: FastImport,
+        parent: str,
+        author: Person,
+        changes: Iterable[FileChange],
+        *,
+        tree: str | None = None,
+        also: Sequence[str] = (),
+        subject: str = "",
+    ) -> str:
+        subject = subject or f"Backup {self._at:%Y-%m-%d %H:%M} UTC: changes by {author.name}"
+        self.commits += 1
+        return stream.commit(
+            conclude.DAILY,
+            parents=[*([parent] if parent else []), *also],
+            author=author,
+            committer=self._committer,
+            authored_at=self._at,
+            committed_at=self._at,
+            message=f"{subject}\n\nNbvault-Session: {self._session}\n",
+            changes=list(changes),
+            tree=tree,
+        )
+
+
+def by_author(changes: Iterable[Authored]) -> list[tuple[Person, list[FileChange]]]:
+    """The changes in commits, one for each author, so that no commit puts a file where a later one removes one.
+
+    A removal that must make room for another author's file goes into a leading commit by nbvault.
+    """
+    changes = list(changes)
+    puts = {change.path: author for change, author in changes if change.blob}
+    folders: dict[str, set[Person]] = {}
+    for path, author in puts.items():
+        for folder in folders_above(path):
+            folders.setdefault(folder, set()).add(author)
+    groups: dict[Person, list[FileChange]] = {}
+    for change, author in changes:
+        in_way = not change.blob and _other(change.path, author, puts, folders)
+        groups.setdefault(NBVAULT if in_way else author, []).append(change)
+    first = groups.pop(NBVAULT, [])
+    ordered = sorted(groups.items(), key=lambda item: item[0].email)
+    return [*([(NBVAULT, first)] if first else []), *ordered]
+
+
+def _other(path: str, author: Person, puts: dict[str, Person], folders: dict[str, set[Person]]) -> bool:
+    """Whether the file that is removed at ``path`` stands in the way of somebody else's."""
+    if folders.get(path, set()) - {author}:
+        return True
+    return any(puts.get(folder, author) != author for folder in folders_above(path))
+
+
+def _is_as_listed(row: Row, outcome: Outcome) -> bool:
+    listed = outcome.listed
+    return (row.path, row.language) == (listed.path, listed.language) and not times_differ(listed, row)
+
+
+def _not_before(vault: Vault, at: datetime) -> datetime:
+    """Committer dates never go back, whatever the clock says."""
+    known = [sha for sha in (vault.meta.content, vault.main) if sha]
+    return max([at, *(commit_info(vault.git, sha).committed_at for sha in known)])

@@ -1,0 +1,266 @@
+"""The meta branch: what the vault knows of every notebook and every session, read and written as one value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from nbvault.errors import ConfigurationError, VaultError
+from nbvault.gitstore import records
+from nbvault.gitstore.reader import EMPTY_TREE, BlobReader, commit_info, ls_tree
+from nbvault.gitstore.runner import Git
+from nbvault.gitstore.writer import FastImport
+from nbvault.model import NBVAULT, FileChange, Person, Problem, Rename, Row, Tombstone
+
+BRANCH = "refs/heads/nbvault/meta"
+FORMAT = 1
+# Reading very many small files costs more than writing one large one again.
+COMPACT_AFTER_DELTAS = 64
+Record = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Meta:
+    """The meta branch at one commit. `tip` and `content` are empty in a vault that holds nothing yet.
+
+    `kind` is what the tip is: ``checkpoint`` in a session that has not ended, ``content`` before its pushes were
+    confirmed, ``end`` or ``note`` after it; `session` is the one that wrote it.
+    """
+
+    root: str
+    created: str = ""
+    compacted: str = ""
+    tip: str = ""
+    content: str = ""
+    kind: str = ""
+    session: str = ""
+    rows: dict[int, Row] = field(default_factory=dict)
+    tombstones: dict[int, Tombstone] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def deltas(self) -> list[str]:
+        return sorted(path for path in self.files if path.startswith("inventory/delta-"))
+
+    def apply(self, rows: Iterable[Row], tombstones: Iterable[Tombstone]) -> None:
+        """Enter rows and tombstones; a row ends its tombstone and the other way round."""
+        for stone in tombstones:
+            self.rows.pop(stone.object_id, None)
+            self.tombstones[stone.object_id] = stone
+        for row in rows:
+            self.tombstones.pop(row.object_id, None)
+            self.rows[row.object_id] = row
+
+
+def read_meta(git: Git, tip: str, *, root: str, blobs: BlobReader) -> Meta:
+    """The meta branch at commit ``tip``, which must be here with its trees; its blobs are fetched in one batch.
+
+    Raises:
+        ConfigurationError: the vault belongs to another root, or was written by a newer nbvault.
+        VaultError: a file is damaged.
+    """
+    info = commit_info(git, tip)
+    files = {entry.path: entry.oid for entry in ls_tree(git, tip)}
+    wanted = {p: o for p, o in files.items() if p.startswith("inventory/") or p in ("format.json", "problems.jsonl")}
+    content = dict(blobs.read(list(wanted.values())))
+    meta = Meta(root, tip=tip, content=_content_parent(info.parents, info.trailers), files=files)
+    meta.kind = info.trailers.get("Nbvault-Meta", [""])[-1]
+    meta.session = info.trailers.get("Nbvault-Session", [""])[-1]
+    _read_format(meta, content.get(files.get("format.json", ""), b""))
+    for path in ["inventory/base.jsonl", *meta.deltas]:
+        if path in files:
+            _read_inventory(meta, records.load_lines(content.pop(files[path], b""), name=path))
+    problems = content.get(files.get("problems.jsonl", ""), b"")
+    meta.problems = tuple(records.load_problem(item) for item in records.load_lines(problems, name="problems.jsonl"))
+    return meta
+
+
+def _content_parent(parents: Sequence[str], trailers: Mapping[str, Sequence[str]]) -> str:
+    described = trailers.get("Nbvault-Content", [""])[-1]
+    if described and described not in parents:
+        raise VaultError("The tip of nbvault/meta names a content commit that is not its parent.")
+    return described
+
+
+def _read_format(meta: Meta, data: bytes) -> None:
+    try:
+        found = json.loads(data)
+        version, root = int(found["format"]), str(found["root"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise VaultError("The vault's format.json is missing or damaged.") from error
+    if version > FORMAT:
+        raise ConfigurationError(
+            f"The vault has format {version}; this nbvault knows formats up to {FORMAT}.",
+            hint="Install a newer nbvault.",
+        )
+    if root != meta.root:
+        raise ConfigurationError(
+            f"The vault backs up {root}, but the configuration says workspace.root = {meta.root}.",
+            hint="Another root is another vault: use another repository, or set the root back.",
+        )
+    meta.created, meta.compacted = str(found.get("created", "")), str(found.get("compacted", ""))
+
+
+def _read_inventory(meta: Meta, lines: Iterable[Record]) -> None:
+    # One string for each editor, session and language, however many rows name it.
+    shared: dict[str, str] = {}
+    for item in lines:
+        if "gone" in item:
+            meta.apply((), [records.load_tombstone(item)])
+        else:
+            row = records.load_row(item, meta.root)
+            editor, since = shared.setdefault(row.editor, row.editor), shared.setdefault(row.since, row.since)
+            meta.apply([row._replace(editor=editor, since=since)], ())
+
+
+class MetaDraft:
+    """The next commit on the meta branch, in the making; nothing is written before `commit`."""
+
+    def __init__(self, meta: Meta, *, session: str, at: datetime) -> None:
+        self._meta = meta
+        self._session = session
+        self._at = at
+        self._files: dict[str, bytes] = {}
+        self._appended: dict[str, list[Record]] = {}
+        self._removed: set[str] = set()
+        self._compact = False
+
+    def inventory(self, rows: Sequence[Row], tombstones: Sequence[Tombstone], renames: Sequence[Rename]) -> None:
+        """Rows and tombstones that `Meta.apply` has been told of, as a delta or, where it is due, with all others."""
+        if rows or tombstones:
+            items = [records.dump_row(row, self._meta.root) for row in rows]
+            items += [records.dump_tombstone(stone) for stone in tombstones]
+            last = int(self._meta.deltas[-1][16:24]) if self._meta.deltas else 0
+            self._files[f"inventory/delta-{last + 1:08d}.jsonl"] = records.dump_lines(items)
+        if renames:
+            self._appended["renames.jsonl"] = [records.dump_rename(rename) for rename in renames]
+
+    def compact_if_due(self, *, at_once: bool = False) -> None:
+        """Write the whole inventory as one file, in the first session of a month or where there are many deltas."""
+        month = f"{self._at:%Y-%m}"
+        if at_once or self._meta.compacted != month or len(self._meta.deltas) > COMPACT_AFTER_DELTAS:
+            self._meta.compacted = month
+            self._compact = True
+
+    def problems(self, problems: Sequence[Problem]) -> None:
+        if tuple(problems) != self._meta.problems:
+            self._meta.problems = tuple(problems)
+            self._files["problems.jsonl"] = records.dump_lines(map(records.dump_problem, problems))
+
+    def held(self, rows: Sequence[Row]) -> None:
+        """What this session held back from deletion."""
+        lines = ({"id": row.object_id, "path": row.path} for row in rows)
+        self._files[f"held/{self._session}.jsonl"] = records.dump_lines(lines)
+
+    def record(self, kind: str, items: Iterable[Record]) -> None:
+        """Append to this month's records of a kind: ``sessions``, ``audit``, ``drills``."""
+        if found := list(items):
+            self._appended.setdefault(f"records/{kind}-{self._at:%Y-%m}.jsonl", []).extend(found)
+
+    def commit(
+        self,
+        stream: FastImport,
+        *,
+        content: str,
+        kind: str,
+        blobs: BlobReader,
+        sha_of: Callable[[str], str] = lambda mark: mark,
+        committer: Person = NBVAULT,
+    ) -> str:
+        """Write the commit into the stream and return its mark.
+
+        Args:
+            content: The commit on ``backup/daily`` that the rows describe, as sha or mark; empty before there is one.
+            sha_of: Turns a mark into a sha, for the trailer.
+        """
+        changes = self._changes(stream, blobs)
+        sha = sha_of(content) if content else ""
+        mark = stream.commit(
+            BRANCH,
+            parents=[parent for parent in (self._meta.tip, content) if parent],
+            author=committer,
+            committer=committer,
+            authored_at=self._at,
+            committed_at=self._at,
+            message=_message(kind, self._session, sha),
+            changes=changes,
+            # The first meta commit must not begin with the tree of its content parent.
+            tree=None if self._meta.tip else EMPTY_TREE,
+        )
+        self._meta.content, self._meta.kind, self._meta.session = sha, kind, self._session
+        return mark
+
+    def _changes(self, stream: FastImport, blobs: BlobReader) -> list[FileChange]:
+        if not self._meta.tip or self._compact:
+            self._files["format.json"] = self._format()
+        if self._compact:
+            self._compacted()
+        for path, items in self._appended.items():
+            self._files[path] = self._old(path, blobs) + records.dump_lines(items)
+        for path, data in self._files.items():
+            self._meta.files[path] = stream.blob(data, path)
+        for path in self._removed:
+            self._meta.files.pop(path, None)
+        return [
+            *(FileChange(path) for path in sorted(self._removed)),
+            *(FileChange(path, self._meta.files[path]) for path in self._files),
+        ]
+
+    def _compacted(self) -> None:
+        self._removed = set(self._meta.deltas)
+        for path in [path for path in self._files if path.startswith("inventory/delta-")]:
+            del self._files[path]
+        rows = (records.dump_row(row, self._meta.root) for _, row in sorted(self._meta.rows.items()))
+        stones = (records.dump_tombstone(stone) for _, stone in sorted(self._meta.tombstones.items()))
+        self._files["inventory/base.jsonl"] = records.dump_lines([*rows, *stones])
+
+    def _format(self) -> bytes:
+        meta = self._meta
+        meta.created = meta.created or f"{self._at:%Y-%m-%dT%H:%M:%SZ}"
+        found = {"format": FORMAT, "root": meta.root, "created": meta.created, "compacted": meta.compacted}
+        return json.dumps(found, indent=1).encode() + b"\n"
+
+    def _old(self, path: str, blobs: BlobReader) -> bytes:
+        oid = self._meta.files.get(path)
+        return dict(blobs.read([oid]))[oid] if oid else b""
+
+
+def _message(kind: str, session: str, content: str) -> str:
+    trailers = [f"Nbvault-Session: {session}", f"Nbvault-Meta: {kind}"]
+    trailers += [f"Nbvault-Content: {content}"] if content else []
+    return f"{kind} {session}\n\n" + "\n".join(trailers) + "\n"
+
+
+def read_records(meta: Meta, kind: str, *, blobs: BlobReader, months: int | None = None) -> list[Record]:
+    """The records of a kind, oldest first; of the newest ``months`` files only, where that is given."""
+    paths = sorted(path for path in meta.files if path.startswith(f"records/{kind}-"))
+    chosen = paths[-months:] if months else paths
+    content = dict(blobs.read([meta.files[path] for path in chosen]))
+    return [item for path in chosen for item in records.load_lines(content[meta.files[path]], name=path)]
+
+
+def read_renames(meta: Meta, *, blobs: BlobReader) -> list[Rename]:
+    """Every rename ever recorded, oldest first."""
+    oid = meta.files.get("renames.jsonl")
+    data = dict(blobs.read([oid]))[oid] if oid else b""
+    return [records.load_rename(item) for item in records.load_lines(data, name="renames.jsonl")]
+
+
+def read_held(meta: Meta, session: str, *, blobs: BlobReader) -> frozenset[int]:
+    """The ids that a session held; ``last`` is the newest session that held some.
+
+    Raises:
+        ConfigurationError: no such session held anything.
+    """
+    sessions = sorted(path[5:-6] for path in meta.files if path.startswith("held/"))
+    chosen = (sessions[-1] if sessions else "") if session == "last" else session
+    if chosen not in sessions:
+        known = f" Sessions that held some: {', '.join(sessions[-5:])}." if sessions else " No session held any."
+        raise ConfigurationError(f"No deletions were held in session {session!r}.{known}")
+    oid = meta.files[f"held/{chosen}.jsonl"]
+    lines = records.load_lines(dict(blobs.read([oid]))[oid], name=f"held/{chosen}.jsonl")
+    return frozenset(int(item["id"]) for item in lines)

@@ -1,0 +1,104 @@
+"""The lines of the meta branch: rows, tombstones, renames and problems as JSON (docs/design.md, section 6)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from nbvault.errors import VaultError
+from nbvault.model import Language, NotebookFormat, Problem, Rename, Row, State, Tombstone
+from nbvault.paths import extension_for, folder_forms, forms, relative
+
+
+def dump_lines(items: Iterable[Mapping[str, Any]]) -> bytes:
+    """JSON lines, ASCII (names may hold what UTF-8 cannot), with a newline after each."""
+    return "".join(json.dumps(item, separators=(",", ":")) + "\n" for item in items).encode()
+
+
+def load_lines(data: bytes, *, name: str) -> Iterator[dict[str, Any]]:
+    """The inverse of `dump_lines`.
+
+    Raises:
+        VaultError: a line is no JSON object; the message names file and line.
+    """
+    for number, line in enumerate(data.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+        except ValueError as error:
+            raise VaultError(f"The vault's {name} is damaged in line {number}: {error}.") from error
+        if not isinstance(item, dict):
+            raise VaultError(f"The vault's {name} is damaged in line {number}: no object.")
+        yield item
+
+
+def plain_repo_path(root: str, path: str, extension: str) -> str:
+    """The preferred repository path of a notebook: every name in its first form."""
+    *folders, name = relative(root, path)
+    return "/".join(
+        part for form in (*(folder_forms(f)[0] for f in folders), forms(name, extension)[0]) for part in form
+    )
+
+
+def dump_row(row: Row, root: str) -> dict[str, Any]:
+    item: dict[str, Any] = {"id": row.object_id, "path": row.path}
+    if row.repo_path != plain_repo_path(root, row.path, extension_for(row.language, row.format)):
+        item["repo"] = row.repo_path
+    item |= {"lang": row.language.value, "mod": row.modified_at_ms, "imod": row.interactive_at_ms}
+    return item | {"by": row.editor, "fmt": row.format.value, "since": row.since}
+
+
+def load_row(item: Mapping[str, Any], root: str) -> Row:
+    language, notebook_format = Language(item["lang"]), NotebookFormat(item["fmt"])
+    repo_path = item.get("repo") or plain_repo_path(root, item["path"], extension_for(language, notebook_format))
+    return Row(
+        item["id"],
+        item["path"],
+        repo_path,
+        language,
+        item["mod"],
+        item["imod"],
+        item["by"],
+        notebook_format,
+        item["since"],
+    )
+
+
+def dump_tombstone(stone: Tombstone) -> dict[str, Any]:
+    item = {"id": stone.object_id, "gone": stone.session, "path": stone.path, "repo": stone.repo_path}
+    return item | {"blob": stone.blob, "since": stone.since}
+
+
+def load_tombstone(item: Mapping[str, Any]) -> Tombstone:
+    return Tombstone(item["id"], item["path"], item["repo"], item["blob"], item["gone"], item["since"])
+
+
+def dump_rename(rename: Rename) -> dict[str, Any]:
+    item = {"id": rename.object_id, "session": rename.session, "from": rename.old_path, "to": rename.new_path}
+    return item | {"from_repo": rename.old_repo_path, "to_repo": rename.new_repo_path, "from_since": rename.old_since}
+
+
+def load_rename(item: Mapping[str, Any]) -> Rename:
+    return Rename(
+        item["id"], item["session"], item["from"], item["to"], item["from_repo"], item["to_repo"], item["from_since"]
+    )
+
+
+def dump_problem(problem: Problem) -> dict[str, Any]:
+    return {
+        "id": problem.object_id,
+        "path": problem.path,
+        "state": problem.state.value,
+        "reason": problem.reason,
+        "since": problem.since,
+        "stale": problem.stale,
+        "ack": problem.acknowledged_by,
+    }
+
+
+def load_problem(item: Mapping[str, Any]) -> Problem:
+    return Problem(
+        item["id"], item["path"], State(item["state"]), item["reason"], item["since"], item["stale"], item["ack"]
+    )

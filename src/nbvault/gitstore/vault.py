@@ -1,0 +1,161 @@
+"""The vault as one thing: the local repository, the remote's branches, and what the meta branch says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from nbvault.gitstore import conclude, meta
+from nbvault.gitstore.meta import Meta, read_meta
+from nbvault.gitstore.reader import BlobReader, ls_tree, missing_objects, resolve
+from nbvault.gitstore.remote import Remote
+from nbvault.gitstore.runner import Git
+from nbvault.model import Row
+
+EVERY_BRANCH = "refs/heads/"
+
+
+@dataclass(slots=True)
+class Vault:
+    """An open vault.
+
+    `refs` are the remote's at the last `refresh`. `blob_at` has the blob id of every row's path in the content commit
+    that the meta branch describes. `damaged` names rows whose file is missing there: they are not believed. Only a
+    `writing` one, whose holder has the process lock, moves the local branches.
+    """
+
+    git: Git
+    remote: Remote
+    root: str
+    branch: str = "main"
+    writing: bool = False
+    refs: dict[str, str] = field(default_factory=dict)
+    meta: Meta = field(default_factory=lambda: Meta(""))
+    blob_at: dict[str, str] = field(default_factory=dict)
+    damaged: list[Row] = field(default_factory=list)
+
+    @property
+    def main_ref(self) -> str:
+        return f"refs/heads/{self.branch}"
+
+    @property
+    def main(self) -> str:
+        """The remote's tip of ``main``; empty if it has none."""
+        return self.refs.get(self.main_ref, "")
+
+    @property
+    def daily(self) -> str:
+        """The remote's tip of ``backup/daily``; empty if it has none."""
+        return self.refs.get(conclude.DAILY, "")
+
+    @property
+    def blobs(self) -> BlobReader:
+        return BlobReader(self.git, self.remote.fetch_objects)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no notebook has ever been saved here."""
+        return not self.meta.rows and not self.meta.tombstones
+
+    def refresh(self) -> None:
+        """Fetch what a sync needs, and read the meta branch.
+
+        Local meta commits that were not pushed count if the remote's tip is an ancestor of theirs; otherwise they are
+        dropped, and their work is done again.
+
+        Raises:
+            AuthenticationError, RemoteUnreachable, ConfigurationError: as `Remote`.
+            VaultError: the meta branch is damaged.
+        """
+        self.refs = self.remote.ls_remote()
+        self._fetch()
+        self._choose(self._meta_tip())
+
+    def refresh_branches(self) -> None:
+        """Fetch what people pushed meanwhile to ``main`` and ``backup/daily``; our own work stays as it is."""
+        self.refs = self.remote.ls_remote()
+        self._fetch()
+
+    def contains(self, tip: str, ancestor: str) -> bool:
+        """Whether ``ancestor`` is reached from ``tip``, a commit that the remote has."""
+        if not self._have(tip):
+            self._fetch()
+        done = self.git.run("merge-base", "--is-ancestor", ancestor, tip, ok=(0, 1, 128))
+        return done.returncode == 0
+
+    def refresh_offline(self) -> None:
+        """Read what was fetched last; for looking at a vault whose remote does not answer."""
+        listed = self.git.text("for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", "refs/tags")
+        self.refs = dict(line.split(" ") for line in listed.splitlines())
+        self._choose(self.refs.get(meta.BRANCH, ""))
+
+    def load_tree(self) -> None:
+        """Read the tree that the rows describe into `blob_at`."""
+        paths = {row.repo_path for row in self.meta.rows.values()}
+        content = self.meta.content
+        self.blob_at = {e.path: e.oid for e in ls_tree(self.git, content) if e.path in paths} if content else {}
+        self.damaged = [row for row in self.meta.rows.values() if row.repo_path not in self.blob_at]
+        for row in self.damaged:
+            del self.meta.rows[row.object_id]
+
+    def set_ref(self, ref: str, sha: str) -> None:
+        """Move a local ref, or delete it where ``sha`` is empty."""
+        if sha:
+            self.git.run("update-ref", ref, sha)
+        else:
+            self.git.run("update-ref", "-d", ref)
+
+    def forget_unpushed(self) -> None:
+        """Set the local meta branch back to the remote's: what was written on top of it is not to be believed."""
+        self.set_ref(meta.BRANCH, self.refs.get(meta.BRANCH, ""))
+
+    def whole_history(self) -> None:
+        """Fetch the commits and trees of all history, once; their blobs come when they are read."""
+        if self.is_shallow:
+            branches = (ref for ref in (self.main_ref, conclude.DAILY, meta.BRANCH) if ref in self.refs)
+            self.remote.fetch([_tracked(ref) for ref in branches], unshallow=True)
+
+    @property
+    def is_shallow(self) -> bool:
+        return (self.git.repo / "shallow").exists()
+
+    def _fetch(self) -> None:
+        wanted = [meta.BRANCH, self.main_ref, conclude.DAILY]
+        missing = [ref for ref in wanted if ref in self.refs and not self._have(self.refs[ref])]
+        if not missing:
+            return
+        fresh = self.is_shallow or not self.git.text("for-each-ref", "--count=1", EVERY_BRANCH)
+        # Depth 2 of the meta branch: its tip, and the content commit that is its second parent.
+        self.remote.fetch(
+            [_tracked(ref) for ref in missing],
+            depth=2 if fresh else None,
+        )
+
+    def _have(self, sha: str) -> bool:
+        return not missing_objects(self.git, [sha])
+
+    def _meta_tip(self) -> str:
+        theirs, ours = self.refs.get(meta.BRANCH, ""), resolve(self.git, meta.BRANCH) or ""
+        if not ours or ours == theirs or not self._have(ours):
+            return theirs
+        if not theirs:
+            # The remote was emptied: only a whole repository can fill it again.
+            return "" if self.is_shallow else ours
+        return ours if self.contains(ours, theirs) else theirs
+
+    def _choose(self, tip: str) -> None:
+        self.meta = read_meta(self.git, tip, root=self.root, blobs=self.blobs) if tip else Meta(self.root)
+        if self.writing:
+            self.set_ref(meta.BRANCH, tip)
+            self.set_ref(conclude.DAILY, self.meta.content)
+            self.set_ref(self.main_ref, self.main)
+        self.load_tree()
+
+    def managed(self, *more: Iterable[str]) -> set[str]:
+        """Every repository path of a living row, and those given."""
+        return {row.repo_path for row in self.meta.rows.values()}.union(*more)
+
+
+def _tracked(ref: str) -> str:
+    """The refspec that fetches a branch without touching our own."""
+    return f"+{ref}:refs/remotes/origin/{ref.removeprefix(EVERY_BRANCH)}"

@@ -1,0 +1,235 @@
+"""Putting the parts together: from settings to an open vault, and to a session that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from nbvault.auth import AuthenticationManager
+from nbvault.backup.engine import GitSyncEngine, Surroundings, SyncOptions, SyncSettings
+from nbvault.backup.scope import Scope
+from nbvault.backup.survey import Survey
+from nbvault.clock import Clock, SystemClock
+from nbvault.errors import ConfigurationError, LockedError, StateError
+from nbvault.gitstore.cache import open_cache
+from nbvault.gitstore.lease import Lease
+from nbvault.gitstore.process import is_alive, this_process
+from nbvault.gitstore.remote import Remote, remote_url
+from nbvault.gitstore.runner import Git, require_git
+from nbvault.gitstore.upkeep import ProcessLock, clean_leftovers, repack_geometric, sizes
+from nbvault.gitstore.vault import Vault
+from nbvault.model import Person, SessionReport
+from nbvault.settings import Bulk, Deletions, ExportFormat, Settings
+from nbvault.state.store import StateManager
+from nbvault.workspace.client import WorkspaceClient
+from nbvault.workspace.editors import Editors
+from nbvault.workspace.transport import ClientOptions
+
+# A local repository that is kept between sessions gets one or two packs a session.
+REPACK_ABOVE_PACKS = 20
+
+
+class Screen(Protocol):
+    """Who shows a running session to people."""
+
+    def began(self, session: str, started_at: datetime) -> None:
+        """The session has its name."""
+
+    def watch(self, survey: Survey) -> None:
+        """The survey that now runs."""
+
+    def stage(self, text: str) -> None:
+        """What comes next, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Tells the screen and the state store."""
+
+    screen: Screen
+    state: StateManager
+    settings: Settings
+
+    def began(self, session: str, started_at: datetime) -> None:
+        self.screen.began(session, started_at)
+        holder = this_process(self.settings.vault.path)
+        with suppress(StateError):
+            self.state.session_started(
+                session,
+                workspace_path=self.settings.workspace.root,
+                started_at=started_at,
+                holder={"machine": holder.machine.split()[0], "pid": holder.pid},
+                repo_id=str(self.settings.vault.remote),
+            )
+
+    def watch(self, survey: Survey) -> None:
+        self.screen.watch(survey)
+
+    def stage(self, text: str) -> None:
+        self.screen.stage(text)
+
+
+def refuse_what_is_not_there(settings: Settings) -> None:
+    """Settings that this version knows and cannot follow are refused, never ignored.
+
+    Raises:
+        ConfigurationError: names the setting.
+    """
+    if settings.export.format is ExportFormat.NATIVE:
+        raise ConfigurationError(
+            "export.format = native is not in this version; notebooks are kept in SOURCE format.",
+            hint='Set export.format = "source".',
+        )
+    if settings.export.bulk is Bulk.ON:
+        raise ConfigurationError(
+            "export.bulk = on is not in this version; notebooks are exported one by one.",
+            hint='Set export.bulk = "off".',
+        )
+
+
+@contextmanager
+def opened_vault(settings: Settings, *, writing: bool = False, clock: Clock | None = None) -> Iterator[Vault]:
+    """The vault that the settings name, not refreshed yet.
+
+    Args:
+        writing: Hold the process lock of the local repository, mend it, and move its branches.
+
+    Raises:
+        ConfigurationError: no git, no usable path, or a remote that cannot be one.
+        LockedError: another process writes to this local repository.
+    """
+    environment = settings.process_environment
+    require_git(environment)
+    path = settings.vault.path
+    url = remote_url(str(settings.vault.remote), base=path.parent)
+    lock = ProcessLock(path.with_name(path.name + ".lock"), clock=clock)
+    if writing:
+        lock.acquire()
+    try:
+        if writing and (path / "objects").is_dir():
+            clean_leftovers(Git(path, environment))
+        git = open_cache(path, url=url, base_environment=environment, clock=clock).git
+        auth = AuthenticationManager(settings)
+        remote = Remote(git, url, token=auth.git_token, clock=clock)
+        yield Vault(git, remote, settings.workspace.root, settings.vault.branch, writing=writing)
+    finally:
+        lock.release()
+
+
+def opened_state(settings: Settings, screen: Screen, *, clock: Clock | None = None) -> StateManager:
+    """The state store; where it cannot be opened, an empty one in memory, for a backup must not wait for it."""
+    try:
+        state = StateManager(settings.state.connection_url(), clock=clock)
+        state.open()
+    except StateError as error:
+        screen.stage(f"The state store is not used in this session: {error}")
+        state = StateManager("sqlite://", clock=clock)
+        state.open()
+    return state
+
+
+def sync_settings(settings: Settings) -> SyncSettings:
+    """What the engine needs of the settings."""
+    sync, vault = settings.sync, settings.vault
+    return SyncSettings(
+        root=settings.workspace.root,
+        scope=Scope.of(settings.workspace.include, settings.workspace.exclude),
+        batch_size=sync.batch_size,
+        push_every=sync.push_every,
+        max_in_flight=sync.max_in_flight,
+        large=sync.large,
+        deletion_limit=sync.deletion_limit,
+        trust_deletions=sync.deletions is Deletions.TRUST,
+        recheck_days=sync.recheck_days,
+        committer=Person(vault.committer_name, vault.committer_email),
+    )
+
+
+def run_sync(settings: Settings, options: SyncOptions, screen: Screen, *, clock: Clock | None = None) -> SessionReport:
+    """One session, recorded in the state store; SIGTERM and SIGINT end it in order.
+
+    Raises:
+        NbvaultError: it could not even begin; every later trouble is in the report.
+    """
+    clock = clock or SystemClock()
+    refuse_what_is_not_there(settings)
+    state = opened_state(settings, screen, clock=clock)
+    try:
+        with opened_vault(settings, writing=True, clock=clock) as vault:
+            recorder = Recorder(screen, state, settings)
+            report = asyncio.run(_session(recorder, vault, options, clock=clock))
+            _keep_up(vault)
+        _remember(state, report)
+        return report
+    finally:
+        state.close()
+
+
+async def _session(recorder: Recorder, vault: Vault, options: SyncOptions, *, clock: Clock) -> SessionReport:
+    settings = recorder.settings
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    auth = AuthenticationManager(settings)
+    holder = this_process(settings.vault.path)
+
+    def lease(session: str) -> Lease:
+        return Lease(
+            vault.git,
+            vault.remote,
+            holder,
+            session=session,
+            clock=clock,
+            stale_s=settings.sync.lease_stale_s,
+            sightings=recorder.state,
+            is_alive=is_alive,
+            say=recorder.stage,
+        )
+
+    deadline = clock.monotonic() + settings.sync.time_limit_s
+    async with WorkspaceClient(auth, options=ClientOptions.of(settings), clock=clock, deadline=deadline) as workspace:
+        around = Surroundings(
+            workspace, vault, lease, Editors(workspace).editor_of, clock=clock, watcher=recorder, stop=stop
+        )
+        return await GitSyncEngine(around, sync_settings(settings), options).run()
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Not the main thread (a notebook, a test): whoever runs us ends us in its own way.
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, stop.set)
+
+
+def _keep_up(vault: Vault) -> None:
+    if sizes(vault.git).packs > REPACK_ABOVE_PACKS:
+        repack_geometric(vault.git)
+
+
+def _remember(state: StateManager, report: SessionReport) -> None:
+    with suppress(StateError):
+        for session in state.running():
+            if session.session != report.session:
+                state.interrupted(session.session, report.started_at)
+        state.session_ended(report)
+        if report.problems or report.counts.listed:
+            state.replace_problems(report.session, report.problems)
+        state.clean_up(report.ended_at)
+
+
+def locked_by_another(settings: Settings) -> bool:
+    """Whether a session writes to the local repository at this moment."""
+    path: Path = settings.vault.path
+    lock = ProcessLock(path.with_name(path.name + ".lock"))
+    try:
+        lock.acquire()
+    except LockedError:
+        return True
+    lock.release()
+    return False
