@@ -81,8 +81,12 @@ def _damage(path: Path, base_environment: Mapping[str, str]) -> str:
         torn = next(_torn_packs(path), None)
         if torn is not None:
             return f"pack {torn.name} is missing, cut off, or not that of its index"
-        tips = git.offline().run("for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes").stdout
-        git.offline().run("rev-list", "--objects", "--no-walk", "--filter=blob:none", "--quiet", "--stdin", stdin=tips)
+        view = git.offline()
+        tips = view.run("for-each-ref", "--format=%(objectname)", "refs/heads", "refs/remotes")
+        if "broken ref" in tips.stderr:
+            return tips.stderr.strip()
+        trees = ("--objects", "--no-walk", "--filter=blob:none")
+        view.run("rev-list", *trees, "--quiet", "--stdin", stdin=tips.stdout)
     except GitError as error:
         return error.message
     return ""

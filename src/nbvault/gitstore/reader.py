@@ -143,6 +143,7 @@ def log(
 
     Args:
         paths: Only commits that changed one of these, taken literally, files or folders; they then name what they did.
+        first_parent: Only the commits along first parents; merges then name what they brought, and otherwise nothing.
         changes: Name the changed paths even where no path was asked for.
         limit: At most that many.
         until: Only commits committed at this moment or before.
@@ -159,7 +160,7 @@ def log(
 
 
 def _log(git: Git, options: Sequence[str], *, changes: bool) -> Iterator[LogEntry]:
-    shape = ["--name-status", "--no-renames", "--diff-merges=first-parent", "--root"] if changes else ["--no-patch"]
+    shape = ["--name-status", "--no-renames", "--root"] if changes else ["--no-patch"]
     common = ("-z", f"--format=tformat:{_FORMAT}", "--encoding=UTF-8", "--no-color", "--no-mailmap", *shape)
     with git.offline().spawn("--literal-pathspecs", "log", *common, *options) as process:
         tokens = _tokens(process)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -13,13 +13,16 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from nbvault.clock import Clock, SystemClock
-from nbvault.errors import ConfigurationError, GitError, PushRefused, RemoteUnreachable, VaultError
+from nbvault.errors import AuthenticationError, ConfigurationError, GitError, PushRefused, RemoteUnreachable, VaultError
 from nbvault.gitstore.complaints import remote_failure
 from nbvault.gitstore.runner import Completed, Git, configure, masked
 
 FILTER = "blob:none"
 OBJECTS_A_FETCH = 5000
 NAME = "origin"
+
+_EVERYTHING = "--no-filter"
+_MEMORY = "nbvault.fetch"
 
 _AS_LONG_AS_A_TOKEN = 32
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -147,27 +150,28 @@ class Remote:
         then everything; what worked is remembered in the repository's configuration.
 
         Args:
-            filter: ``blob:none`` leaves the blobs for `fetch_objects`; None fetches them.
+            depth: So many commits of each ref; what is here beyond them is hidden from git.
+            filter: ``blob:none`` leaves the blobs for `fetch_objects`; None fetches those of the commits that are new.
             unshallow: Get the whole history of a repository that has only its end.
 
         Raises:
             AuthenticationError, ConfigurationError, RemoteUnreachable, GitError: see `complaints`.
         """
-        deepen = ["--unshallow"] if unshallow and (self._git.repo / "shallow").exists() else []
-        deepen = [f"--depth={depth}"] if depth is not None else deepen
-        variants = _variants(f"--filter={filter}" if filter else "", deepen[0] if deepen else "")
-        first = self._remembered() if filter else 0
-        usable = variants[first:] or variants[-1:]
-        for place, variant in enumerate(usable):
+        deepen = f"--depth={depth}" if depth is not None else ""
+        if unshallow and (self._git.repo / "shallow").exists():
+            deepen = "--unshallow"
+        wanted = (f"--filter={filter}" if filter else _EVERYTHING, deepen)
+        variants = _variants(wanted, self._refused())
+        for variant in variants:
             try:
                 self._fetch(variant, refspecs)
-            except (ConfigurationError, RemoteUnreachable):
+            except (AuthenticationError, ConfigurationError, RemoteUnreachable):
                 raise
             except GitError as error:
-                if place == len(usable) - 1 or not _may_be_about_filters(error):
+                if variant == variants[-1] or not _may_be_about_options(error):
                     raise
             else:
-                self._remember(first + place if filter else 0)
+                self._remember_refusals(wanted, variant)
                 return
 
     def fetch_objects(self, oids: Iterable[str]) -> None:
@@ -210,7 +214,7 @@ class Remote:
         return found
 
     def _fetch(self, variant: Sequence[str], refspecs: Sequence[str]) -> None:
-        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", *variant)
+        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", *filter(None, variant))
         self._retried(lambda: self._command(self._git, "fetch", *options, NAME, *refspecs))
 
     def _fetch_chunk(self, names: bytes) -> None:
@@ -225,13 +229,14 @@ class Remote:
                 ) from error
             raise
 
-    def _remembered(self) -> int:
-        found = self._git.run("config", "--local", "--get", "nbvault.fetch", ok=(0, 1)).text
-        return int(found) if found.isdigit() else 0
+    def _refused(self) -> frozenset[str]:
+        """What this remote refused before: ``filter``, ``depth``, or both."""
+        return frozenset(self._git.run("config", "--local", "--get", _MEMORY, ok=(0, 1)).text.split())
 
-    def _remember(self, variant: int) -> None:
-        if variant:
-            configure(self._git, {"nbvault.fetch": str(variant)})
+    def _remember_refusals(self, wanted: tuple[str, str], taken: tuple[str, str]) -> None:
+        refused = {name for name, old, new in zip(("filter", "depth"), wanted, taken, strict=True) if old != new}
+        if refused - self._refused():
+            configure(self._git, {_MEMORY: " ".join(sorted(refused | self._refused()))})
 
     def _command(self, git: Git, *args: str, stdin: bytes | None = None, ok: Sequence[int] = (0,)) -> Completed:
         """One command that talks to the remote, with credentials asked for anew."""
@@ -297,12 +302,15 @@ def _push_result(flag: str, summary: str, stderr: str) -> PushResult:
     return PushResult(PushState.MOVED if moved else PushState.REFUSED, told)
 
 
-def _variants(filtered: str, depth: str) -> list[list[str]]:
-    """Ways to fetch, the thriftiest first; always four, so that what worked can be remembered by its number."""
-    whole = "--no-filter" if filtered else ""
-    pairs = [(filtered, depth), (filtered, ""), (whole, depth), (whole, "")]
-    return [[option for option in pair if option] for pair in pairs] if filtered else [[depth] if depth else []]
+def _variants(wanted: tuple[str, str], refused: Collection[str]) -> list[tuple[str, str]]:
+    """Ways to fetch, the thriftiest first: with filter and depth, filter, depth, neither."""
+    kind, deepen = wanted
+    kinds = [kind, _EVERYTHING] if "filter" not in refused else [_EVERYTHING]
+    depths = [deepen, ""] if "depth" not in refused else [""]
+    # Less than what `--unshallow` asks for would be no answer to it.
+    depths = [deepen] if deepen == "--unshallow" else depths
+    return list(dict.fromkeys((kind, depth) for kind in kinds for depth in depths))
 
 
-def _may_be_about_filters(error: GitError) -> bool:
+def _may_be_about_options(error: GitError) -> bool:
     return "remote ref" not in error.message and "No space left" not in error.message

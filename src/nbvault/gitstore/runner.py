@@ -265,8 +265,9 @@ def init_bare(repo: Path, base_environment: Mapping[str, str], *, branch: str = 
     """A new bare repository with nbvault's configuration; for an existing one only the configuration is set right.
 
     Raises:
-        GitError: the folder cannot be written.
+        OSError, GitError: the folder cannot be made or written.
     """
+    repo.parent.mkdir(parents=True, exist_ok=True)
     git = Git(repo, base_environment)
     git.run("init", "--quiet", "--bare", "--template=", f"--initial-branch={branch}")
     configure(git, _CONFIGURATION)
