@@ -7,6 +7,7 @@ import base64
 import contextlib
 import http.client
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -221,7 +222,9 @@ class _Process:
 
     def __init__(self, options: EmulatorOptions) -> None:
         command = [sys.executable, "-m", "nbvault_emulator", *flags(options)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        # This very package, also where it is not installed but found on the path of this process.
+        search = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": search})
         self._output = cast(IO[bytes], self._process.stdout)
         line = self._output.readline()
         if not line:
