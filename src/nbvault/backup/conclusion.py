@@ -96,19 +96,19 @@ class Conclusion:
         vault.meta.tip = tip
         self.push_meta()
 
-    def push_meta(self) -> None:
-        """Push the meta branch as it is here; with it goes the content that it describes."""
-        if not self._vault.meta.tip:
-            return
-        refs = [PushRef(self._vault.meta.tip, meta.BRANCH)]
-        publish.push(self._vault.remote, refs)
-        self._vault.refs = publish.confirm(self._vault.remote, refs, contains=self._contains)
+    def push_meta(self, tip: str = "") -> None:
+        """Push the meta branch, as it is here or at ``tip``; with it goes the content that it describes."""
+        tip = tip or self._vault.meta.tip
+        if tip:
+            refs = [PushRef(tip, meta.BRANCH)]
+            publish.push(self._vault.remote, refs)
+            self._vault.refs = publish.confirm(self._vault.remote, refs, contains=self._contains)
 
-    def push_checkpoint(self) -> None:
-        """Push what is committed so far, so that any machine can go on from it."""
-        self.push_meta()
-        if self._vault.meta.content:
-            publish.push(self._vault.remote, [PushRef(self._vault.meta.content, conclude.DAILY)])
+    def push_checkpoint(self, tip: str, content: str) -> None:
+        """Push a meta commit and the content that it describes, so that any machine can go on from there."""
+        self.push_meta(tip)
+        if content:
+            publish.push(self._vault.remote, [PushRef(content, conclude.DAILY)])
 
     def _compose(self, removed: Collection[str]) -> tuple[Composition | None, list[str]]:
         """What `main` must become, and the parents of that commit; None where it is right as it is."""

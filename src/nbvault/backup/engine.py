@@ -206,8 +206,7 @@ class GitSyncEngine:
         if writer is None:
             raise VerificationError("A session without a writer has nothing to conclude.")
         self._around.watcher.stage("Committing")
-        if not plan.is_empty or not self._vault.meta.content:
-            await writer.finish(plan)
+        await writer.finish(plan)
         writer.close()
         ending.commits = writer.commits
         summary = Summary(
@@ -344,7 +343,7 @@ class GitSyncEngine:
         if believed and self._writer is not None:
             await self._writer.salvage()
             ending.commits = self._writer.commits
-            await asyncio.to_thread(conclusion.push_checkpoint)
+            await asyncio.to_thread(conclusion.push_checkpoint, self._vault.meta.tip, self._vault.meta.content)
         else:
             await asyncio.to_thread(self._vault.forget_unpushed)
             await asyncio.to_thread(self._vault.refresh)

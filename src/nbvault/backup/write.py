@@ -6,13 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from nbvault.backup.detect import times_differ
 from nbvault.backup.ledger import Ledger, Outcome
 from nbvault.backup.plan import Authored, Plan, Planner, without_authors
+from nbvault.errors import RemoteUnreachable
 from nbvault.gitstore import conclude
 from nbvault.gitstore.conclude import folders_above
 from nbvault.gitstore.meta import MetaDraft
@@ -38,7 +39,7 @@ class Batching:
 class VaultWriter:
     """Everything that a session writes into the local repository, in one thread and in order.
 
-    What it has committed is at once in the vault's rows; `push` is called with nothing half done.
+    What it has committed is at once in the vault's rows. `push` gets a meta commit and the content it describes.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class VaultWriter:
         at: datetime,
         committer: Person,
         editor_of: Callable[[ListedObject], Awaitable[Person]],
-        push: Callable[[], None],
+        push: Callable[[str, str], None],
         dry_run: bool = False,
     ) -> None:
         self._vault = vault
@@ -128,11 +129,18 @@ class VaultWriter:
             await self._push_behind()
 
     async def _push_behind(self) -> None:
-        if self._pushing is not None:
-            self._pushing.result()
+        """Push what is committed while the scan goes on; a remote that does not answer is left for the end."""
+        await self._pushed()
         self._since_push = 0
         await self._drain()
-        self._pushing = asyncio.ensure_future(asyncio.to_thread(self._push))
+        # Read here: the writing thread will move them on while the push runs.
+        tip, content = self._vault.meta.tip, self._vault.meta.content
+        self._pushing = asyncio.ensure_future(asyncio.to_thread(self._push, tip, content))
+
+    async def _pushed(self) -> None:
+        if self._pushing is not None:
+            with suppress(RemoteUnreachable):
+                await self._pushing
 
     # --- at the end --------------------------------------------------------------------------------------------------
 
@@ -141,15 +149,16 @@ class VaultWriter:
         outcomes = [o for o in self._ledger.outcomes.values() if self._planner.needs_no_proof(o)]
         await self._batch(outcomes)
         await self._drain()
+        await self._pushed()
 
     async def finish(self, plan: Plan) -> None:
         """Commit the rest of the session: content, and the meta commit that describes it."""
         self._apply(plan)
-        await self._flush()
-        await self._do(lambda: self._commit(plan, "content"))
+        if not plan.is_empty or not self._vault.meta.content:
+            await self._flush()
+            await self._do(lambda: self._commit(plan, "content"))
         await self._drain()
-        if self._pushing is not None:
-            await self._pushing
+        await self._pushed()
 
     def close(self) -> None:
         """Stop writing; what was not committed is left to git's own cleaning."""
