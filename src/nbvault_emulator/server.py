@@ -54,10 +54,19 @@ class Site:
 
     def __init__(self, options: EmulatorOptions) -> None:
         self._temporary: Path | None = None
+        self._closing = contextlib.ExitStack()
         if options.data is not None:
             options = remember(options, options.data)
         self.options = options
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(self.close)
+            self._build(options)
+            on_failure.pop_all()
+
+    def _build(self, options: EmulatorOptions) -> None:
         self.sockets = _bind(options)
+        for each in self.sockets:
+            self._closing.callback(each.close)
         port = self.sockets[0].getsockname()[1]
         host = f"[{options.host}]" if ":" in options.host else options.host
         url = f"http://{host}:{port}"
@@ -68,6 +77,7 @@ class Site:
         self.gate = Gate(self.shared, latency_ms=options.latency_ms)
         self.world = _world(options)
         self.journal = Journal(self.world, self._journal_path(), self.gate.set_faults)
+        self._closing.callback(self.journal.close)
         self.gate.journal = self.journal
         self.git = GitServer(options.git_dir or self._directory("git"), self.gate, token=self.ready.git_token)
         self._workspace = WorkspaceApi(self.world, self.journal, self.gate, token=self.ready.workspace_token, url=url)
@@ -86,6 +96,7 @@ class Site:
         else:
             if self._temporary is None:
                 self._temporary = Path(tempfile.mkdtemp(prefix="nbvault-emulator-"))
+                self._closing.callback(shutil.rmtree, self._temporary, ignore_errors=True)
             where = self._temporary / name
         where.mkdir(parents=True, exist_ok=True)
         return where
@@ -102,11 +113,7 @@ class Site:
 
     def close(self) -> None:
         """Give back sockets and files; a temporary directory is removed."""
-        for each in self.sockets:
-            each.close()
-        self.journal.close()
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        self._closing.close()
 
 
 async def serve(site: Site, listening: socket.socket, stop: asyncio.Event) -> None:

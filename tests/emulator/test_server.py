@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -167,4 +168,12 @@ def test_a_start_that_fails_is_an_error(tmp_path: Path) -> None:
     """The helper says when the process ended before it was ready."""
     (tmp_path / "d").write_text("a file where a directory should be")
     with pytest.raises(EmulatorError, match="ended with 1"):
-        Emulator(notebooks=0, data=tmp_path / "d", git_dir=tmp_path / "g", in_process=False).start()
+        Emulator(notebooks=0, data=tmp_path / "d", git_dir=tmp_path / "g", in_process=False).__enter__()
+
+
+def test_a_start_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A malformed fault ends the start with an error, and no directory of it stays."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ValueError, match="Fault 0"):
+        Emulator(notebooks=0, faults=[{"kind": "unknown"}]).__enter__()
+    assert list(tmp_path.iterdir()) == []
