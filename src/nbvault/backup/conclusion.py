@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from nbvault.gitstore import conclude, meta, publish
 from nbvault.gitstore.conclude import Composition, Summary
 from nbvault.gitstore.meta import MetaDraft, Record
 from nbvault.gitstore.publish import RemoteMoved
-from nbvault.gitstore.reader import commit_info, log, ls_tree
+from nbvault.gitstore.reader import commit_info, diff_trees, log, ls_tree
 from nbvault.gitstore.remote import PushRef
 from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport
@@ -41,11 +41,8 @@ class Conclusion:
         self._at = at
         self._committer = committer
 
-    def publish(self, summary: Summary, *, removed: Collection[str]) -> Published:
+    def publish(self, summary: Summary) -> Published:
         """Conclude, verify, push, confirm.
-
-        Args:
-            removed: Repository paths that this session removed.
 
         Raises:
             VerificationError: what was written is not what the rows say; nothing was pushed.
@@ -55,10 +52,11 @@ class Conclusion:
         vault = self._vault
         check_rows(vault.meta.rows, vault.blob_at)
         for _ in range(TRIES):
-            composed, parents = self._compose(removed)
+            composed, parents = self._compose()
             head = self._commit(composed, parents, summary) if composed else vault.main
             if composed:
-                check_tree(((e.path, e.oid) for e in ls_tree(vault.git, head)), vault.blob_at, removed)
+                gone = [change.path for change in composed.changes if not change.blob]
+                check_tree(((e.path, e.oid) for e in ls_tree(vault.git, head)), vault.blob_at, gone)
             try:
                 return self._push(head, composed)
             except RemoteMoved as moved:
@@ -110,7 +108,7 @@ class Conclusion:
         if content:
             publish.push(self._vault.remote, [PushRef(content, conclude.DAILY)])
 
-    def _compose(self, removed: Collection[str]) -> tuple[Composition | None, list[str]]:
+    def _compose(self) -> tuple[Composition | None, list[str]]:
         """What `main` must become, and the parents of that commit; None where it is right as it is."""
         vault = self._vault
         ours = vault.meta.content
@@ -120,11 +118,21 @@ class Conclusion:
         if not vault.main:
             vault.whole_history()
         tip = vault.main or _root_of(vault)
-        managed = vault.managed(removed)
+        managed = vault.managed(self._changed_since(previous))
         composed = conclude.compose(vault.git, tip=tip, ours=ours, previous=previous or tip, managed=managed)
         if previous and not composed.changes:
             return None, []
         return composed, list(dict.fromkeys([previous or tip, ours, tip]))
+
+    def _changed_since(self, conclusion: str) -> list[str]:
+        """The paths of ours that changed since a conclusion, in this session or in one that died before its own."""
+        vault = self._vault
+        if not conclusion:
+            return []
+        *_, then = commit_info(vault.git, conclusion).parents[:2]
+        if not vault.have(then):
+            vault.whole_history()
+        return [difference.path for difference in diff_trees(vault.git, then, vault.meta.content)]
 
     def _previous(self) -> str:
         vault = self._vault
@@ -137,20 +145,24 @@ class Conclusion:
         return found
 
     def _commit(self, composed: Composition, parents: Sequence[str], summary: Summary) -> str:
-        vault = self._vault
-        at = max([self._at, *(commit_info(vault.git, parent).committed_at for parent in parents)])
-        vault.set_ref(vault.main_ref, composed.base)
-        with FastImport(vault.git, fetch_missing=vault.remote.fetch_objects) as stream:
+        self._vault.set_ref(self._vault.main_ref, composed.base)
+        return self._write(self._vault.main_ref, parents, composed, summary.text())
+
+    def _write(self, ref: str, parents: Sequence[str], composed: Composition, message: str) -> str:
+        """A commit whose tree is that of the composition's base, changed as it says."""
+        git = self._vault.git
+        at = max([self._at, *(commit_info(git, parent).committed_at for parent in parents)])
+        with FastImport(git, fetch_missing=self._vault.remote.fetch_objects) as stream:
             mark = stream.commit(
-                vault.main_ref,
+                ref,
                 parents=parents,
                 author=self._committer,
                 committer=self._committer,
                 authored_at=at,
                 committed_at=at,
-                message=summary.text(),
+                message=message,
                 changes=composed.changes,
-                tree=commit_info(vault.git, composed.base).tree,
+                tree=commit_info(git, composed.base).tree,
             )
             return stream.sha_of(mark)
 
@@ -159,7 +171,8 @@ class Conclusion:
         unpushed = vault.meta.tip != vault.refs.get(meta.BRANCH)
         if unpushed and vault.meta.tip:
             self.push_meta()
-        refs = [PushRef(vault.meta.content, conclude.DAILY)] if self._daily_is_behind() else []
+        daily = self._daily()
+        refs = [PushRef(daily, conclude.DAILY)] if daily else []
         tag = ""
         if composed:
             taken = [ref.removeprefix("refs/tags/") for ref in vault.refs]
@@ -175,9 +188,18 @@ class Conclusion:
         drift = (composed.drift, composed.conflicts) if composed else ((), ())
         return Published(head, tag, 1 if composed else 0, *drift)
 
-    def _daily_is_behind(self) -> bool:
-        content, daily = self._vault.meta.content, self._vault.daily
-        return bool(content) and content != daily and not (daily and self._contains(daily, content))
+    def _daily(self) -> str:
+        """What to push to ``backup/daily``: our content, or a merge where people have pushed beside it."""
+        vault = self._vault
+        ours, theirs = vault.meta.content, vault.daily
+        if not ours or (theirs and self._contains(theirs, ours)):
+            return ""
+        if not theirs or self._contains(ours, theirs):
+            return ours
+        composed = conclude.compose(vault.git, tip=theirs, ours=ours, previous=ours, managed=vault.managed())
+        vault.set_ref(conclude.DAILY, theirs)
+        message = f"Merge what was pushed to backup/daily\n\nNbvault-Session: {self._session}\n"
+        return self._write(conclude.DAILY, [ours, theirs], composed, message)
 
     def _contains(self, tip: str, ancestor: str) -> bool:
         return self._vault.contains(tip, ancestor)

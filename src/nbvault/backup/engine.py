@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
-from typing import Protocol
+from datetime import datetime, timezone
+from typing import Any, Protocol
 
 from nbvault.backup.conclusion import Conclusion, Published
 from nbvault.backup.detect import Distrust, Verdict, judge_deletions
@@ -44,7 +44,6 @@ from nbvault.paths import extension_for, forms, key
 ATTEMPTS = 3
 # A session that is asked to stop has 20 s; what is not pushed by then stays in the local repository.
 STOP_WITHIN_S = 15.0
-NOT_ALWAYS = timedelta(days=1)
 
 
 class Workspace(Protocol):
@@ -130,6 +129,7 @@ class GitSyncEngine:
         self._began = around.clock.now()
         self._session = new_session_id(self._began)
         self._lease: Lease | None = None
+        self._renewing: asyncio.Future[None] | None = None
         self._history = SessionHistory()
         self._writer: VaultWriter | None = None
         self._survey: Survey | None = None
@@ -160,6 +160,7 @@ class GitSyncEngine:
             lease = self._around.lease(self._session)
             await asyncio.to_thread(lease.acquire)
             self._lease = lease
+            self._renewing = asyncio.ensure_future(self._keep_lease(lease))
             # Whoever held the lease until now may have concluded since.
             await self._look()
         self._around.watcher.began(self._session, self._began)
@@ -214,7 +215,7 @@ class GitSyncEngine:
         )
         conclusion = self._conclusion()
         self._around.watcher.stage("Pushing and confirming")
-        published = await asyncio.to_thread(lambda: conclusion.publish(summary, removed=writer.removed))
+        published = await asyncio.to_thread(lambda: conclusion.publish(summary))
         report = ending.report(ended_well(ending, published))
         await asyncio.to_thread(lambda: self._record(conclusion, ending, report, verdict.held))
         return report
@@ -302,27 +303,28 @@ class GitSyncEngine:
     async def _unless_stopped(self, work: Awaitable[Findings]) -> Findings:
         task = asyncio.ensure_future(work)
         stop = asyncio.ensure_future(self._around.stop.wait())
-        renewing = asyncio.ensure_future(self._keep_lease())
+        watched: set[asyncio.Future[Any]] = {task, stop, *([self._renewing] if self._renewing else [])}
         try:
-            await asyncio.wait({task, stop, renewing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            if renewing.done():
-                renewing.result()
+            if self._renewing is not None and self._renewing.done():
+                self._renewing.result()
             raise SessionInterrupted("The session was asked to stop; what was finished is saved.")
         finally:
-            for each in (task, stop, renewing):
-                each.cancel()
-            await asyncio.gather(task, stop, renewing, return_exceptions=True)
+            task.cancel()
+            stop.cancel()
+            await asyncio.gather(task, stop, return_exceptions=True)
 
-    async def _keep_lease(self) -> None:
+    async def _keep_lease(self, lease: Lease) -> None:
         while True:
-            lease = self._lease
-            await self._around.clock.sleep(lease.renew_every_s if lease else NOT_ALWAYS.total_seconds())
-            if lease:
+            await self._around.clock.sleep(lease.renew_every_s)
+            try:
                 await asyncio.to_thread(lease.renew)
-                if lease.lost:
-                    raise LockedError("Another session has taken over the lease of this one.")
+            except NbvaultError as error:
+                self._around.watcher.stage(f"The lease could not be renewed: {error}")
+            if lease.lost:
+                raise LockedError("Another session has taken over the lease of this one.")
 
     async def _rescue(self, error: NbvaultError) -> SessionReport:
         """Save what is finished, and record the end; neither may hide why the session ended."""
@@ -357,6 +359,9 @@ class GitSyncEngine:
             self._writer = None
 
     async def _release(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
         if self._lease is not None:
             try:
                 await asyncio.to_thread(self._lease.release)

@@ -22,8 +22,8 @@ from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport, blob_id
 from nbvault.model import NBVAULT, FileChange, ListedObject, Person, Rename, Row, State
 
-# Handed to git in pieces of this size, each sorted by name: near-duplicates then lie side by side.
-FLUSH_BYTES = 8 * 1024 * 1024
+# Handed to the writing thread in pieces of this size; the stream sorts larger ones.
+FLUSH_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

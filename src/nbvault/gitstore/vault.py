@@ -78,7 +78,7 @@ class Vault:
 
     def contains(self, tip: str, ancestor: str) -> bool:
         """Whether ``ancestor`` is reached from ``tip``, a commit that the remote has."""
-        if not self._have(tip):
+        if not self.have(tip):
             self._fetch()
         done = self.git.run("merge-base", "--is-ancestor", ancestor, tip, ok=(0, 1, 128))
         return done.returncode == 0
@@ -121,7 +121,7 @@ class Vault:
 
     def _fetch(self) -> None:
         wanted = [meta.BRANCH, self.main_ref, conclude.DAILY]
-        missing = [ref for ref in wanted if ref in self.refs and not self._have(self.refs[ref])]
+        missing = [ref for ref in wanted if ref in self.refs and not self.have(self.refs[ref])]
         if not missing:
             return
         fresh = self.is_shallow or not self.git.text("for-each-ref", "--count=1", EVERY_BRANCH)
@@ -131,12 +131,13 @@ class Vault:
             depth=2 if fresh else None,
         )
 
-    def _have(self, sha: str) -> bool:
+    def have(self, sha: str) -> bool:
+        """Whether this object is in the local repository."""
         return not missing_objects(self.git, [sha])
 
     def _meta_tip(self) -> str:
         theirs, ours = self.refs.get(meta.BRANCH, ""), resolve(self.git, meta.BRANCH) or ""
-        if not ours or ours == theirs or not self._have(ours):
+        if not ours or ours == theirs or not self.have(ours):
             return theirs
         if not theirs:
             # The remote was emptied: only a whole repository can fill it again.
