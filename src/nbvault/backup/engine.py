@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from nbvault.backup.conclusion import Conclusion, Published
 from nbvault.backup.detect import Distrust, Verdict, judge_deletions
@@ -44,6 +44,9 @@ from nbvault.paths import extension_for, forms, key
 ATTEMPTS = 3
 # A session that is asked to stop has 20 s; what is not pushed by then stays in the local repository.
 STOP_WITHIN_S = 15.0
+
+
+T = TypeVar("T")
 
 
 class Workspace(Protocol):
@@ -158,7 +161,7 @@ class GitSyncEngine:
         await self._look()
         if not self._options.dry_run:
             lease = self._around.lease(self._session)
-            await asyncio.to_thread(lease.acquire)
+            await self._blocking(lease.acquire, grace_s=1.0)
             self._lease = lease
             self._renewing = asyncio.ensure_future(self._keep_lease(lease))
             # Whoever held the lease until now may have concluded since.
@@ -166,8 +169,8 @@ class GitSyncEngine:
         self._around.watcher.began(self._session, self._began)
 
     async def _look(self) -> None:
-        await asyncio.to_thread(self._vault.refresh)
-        self._history = await asyncio.to_thread(SessionHistory.read, self._vault)
+        await self._blocking(self._vault.refresh)
+        self._history = await self._blocking(lambda: SessionHistory.read(self._vault))
         if self._session <= self._history.last:
             self._session = new_session_id(self._began, after=self._history.last)
 
@@ -181,7 +184,7 @@ class GitSyncEngine:
                 self._around.watcher.stage("Another nbvault pushed to this vault meanwhile: judging anew")
                 self._stop_writing()
                 await asyncio.to_thread(self._vault.forget_unpushed)
-                await asyncio.to_thread(self._vault.refresh)
+                await self._blocking(self._vault.refresh)
         raise AssertionError("the loop returns or raises")
 
     async def _judge_and_write(self) -> SessionReport:
@@ -215,9 +218,9 @@ class GitSyncEngine:
         )
         conclusion = self._conclusion()
         self._around.watcher.stage("Pushing and confirming")
-        published = await asyncio.to_thread(lambda: conclusion.publish(summary))
+        published = await self._blocking(lambda: conclusion.publish(summary))
         report = ending.report(ended_well(ending, published))
-        await asyncio.to_thread(lambda: self._record(conclusion, ending, report, verdict.held))
+        await self._blocking(lambda: self._record(conclusion, ending, report, verdict.held))
         return report
 
     # --- the parts ---------------------------------------------------------------------------------------------------
@@ -326,6 +329,20 @@ class GitSyncEngine:
             if lease.lost:
                 raise LockedError("Another session has taken over the lease of this one.")
 
+    async def _blocking(self, work: Callable[[], T], *, grace_s: float = STOP_WITHIN_S) -> T:
+        """Run blocking work beside the event loop; when asked to stop, it gets some seconds to end."""
+        task = asyncio.ensure_future(asyncio.to_thread(work))
+        stop = asyncio.ensure_future(self._around.stop.wait())
+        try:
+            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                await asyncio.wait({task}, timeout=grace_s)
+            if not task.done():
+                self._vault.git.stop()
+            return await task
+        finally:
+            stop.cancel()
+
     async def _rescue(self, error: NbvaultError) -> SessionReport:
         """Save what is finished, and record the end; neither may hide why the session ended."""
         ending = self._ending(self._survey)
@@ -333,11 +350,19 @@ class GitSyncEngine:
             return ending.report(ended_badly(error))
         pushed = False
         try:
-            await asyncio.wait_for(self._save_and_record(error, ending), STOP_WITHIN_S)
+            await self._in_time(self._save_and_record(error, ending))
             pushed = True
-        except (NbvaultError, asyncio.TimeoutError) as trouble:
+        except NbvaultError as trouble:
             ending.notes.append(f"The end of the session could not be recorded in the vault: {trouble}")
         return ending.report(ended_badly(error, head=self._vault.main, pushed=pushed))
+
+    async def _in_time(self, work: Awaitable[None]) -> None:
+        """When asked to stop, saving has some seconds; then git is stopped, and what is local stays for the next."""
+        task = asyncio.ensure_future(work)
+        done, _ = await asyncio.wait({task}, timeout=STOP_WITHIN_S if self._around.stop.is_set() else None)
+        if not done:
+            self._vault.git.stop()
+        await task
 
     async def _save_and_record(self, error: NbvaultError, ending: Ending) -> None:
         conclusion = self._conclusion()
@@ -348,7 +373,7 @@ class GitSyncEngine:
             await asyncio.to_thread(conclusion.push_checkpoint, self._vault.meta.tip, self._vault.meta.content)
         else:
             await asyncio.to_thread(self._vault.forget_unpushed)
-            await asyncio.to_thread(self._vault.refresh)
+            await self._blocking(self._vault.refresh)
         ending.interrupted_after(self._vault)
         report = ending.report(ended_badly(error, head=self._vault.main, pushed=True))
         await asyncio.to_thread(lambda: self._record(conclusion, ending, report, ()))

@@ -11,13 +11,13 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from nbvault.errors import ConfigurationError, GitError, VaultError
+from nbvault.errors import ConfigurationError, GitError, SessionInterrupted, VaultError
 
 OLDEST_GIT = (2, 34, 0)
 PIPE_BYTES = 1024 * 1024
@@ -110,6 +110,32 @@ def require_git(base_environment: Mapping[str, str]) -> tuple[int, int, int]:
     return version
 
 
+class _Running:
+    """The processes that run now, for one repository and its views; `stop` ends them and lets no more begin."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._stopped = False
+
+    def begin(self, start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._stopped:
+                raise SessionInterrupted("Git was stopped in the middle of its work.")
+            self._processes = {process for process in self._processes if process.returncode is None}
+            process = start()
+            self._processes.add(process)
+            return process
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                if process.poll() is None:
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+
+
 class Git:
     """Runs git on one bare repository.
 
@@ -119,9 +145,10 @@ class Git:
             certificates are taken from it.
     """
 
-    def __init__(self, repo: Path, base_environment: Mapping[str, str]) -> None:
+    def __init__(self, repo: Path, base_environment: Mapping[str, str], *, running: _Running | None = None) -> None:
         self.repo = repo.absolute()
         self.base_environment = base_environment
+        self._running = running or _Running()
         self._environment = {**_clean(base_environment), **_FIXED}
 
     def run(
@@ -181,12 +208,19 @@ class Git:
         view = self.repo / _OFFLINE
         if not (view / "HEAD").exists():
             _make_view(view)
-        return Git(view, self.base_environment)
+        return Git(view, self.base_environment, running=self._running)
+
+    def stop(self) -> None:
+        """Kill every command that runs on this repository and refuse new ones: they raise SessionInterrupted.
+
+        For a session that was asked to end and whose git hangs. What git had not finished is as if never begun.
+        """
+        self._running.stop()
 
     def _start(
         self, args: Sequence[str], environment: Mapping[str, str] | None, *, feed: bool
     ) -> subprocess.Popen[bytes]:
-        try:
+        def start() -> subprocess.Popen[bytes]:
             return subprocess.Popen(
                 ["git", f"--git-dir={self.repo}", *args],
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
@@ -197,6 +231,9 @@ class Git:
                 # Own session: Ctrl-C ends us in order, and ssh finds no terminal to ask on.
                 start_new_session=True,
             )
+
+        try:
+            return self._running.begin(start)
         except OSError as error:
             raise ConfigurationError(f"git cannot be started: {error}.", hint="Install git 2.34 or newer.") from error
 
