@@ -114,35 +114,25 @@ class Conclusion:
         ours = vault.meta.content
         if not ours:
             return None, []
-        previous = self._previous()
+        previous = vault.last_conclusion()
         if not vault.main:
             vault.whole_history()
         tip = vault.main or _root_of(vault)
-        managed = vault.managed(self._changed_since(previous))
+        managed = vault.managed(self._changed_since_conclusion())
         composed = conclude.compose(vault.git, tip=tip, ours=ours, previous=previous or tip, managed=managed)
         if previous and not composed.changes:
             return None, []
         return composed, list(dict.fromkeys([previous or tip, ours, tip]))
 
-    def _changed_since(self, conclusion: str) -> list[str]:
-        """The paths of ours that changed since a conclusion, in this session or in one that died before its own."""
+    def _changed_since_conclusion(self) -> list[str]:
+        """The paths of ours that changed since the last one, in this session or in one that died before its own."""
         vault = self._vault
-        if not conclusion:
+        then = vault.concluded_content()
+        if not then:
             return []
-        *_, then = commit_info(vault.git, conclusion).parents[:2]
         if not vault.have(then):
             vault.whole_history()
         return [difference.path for difference in diff_trees(vault.git, then, vault.meta.content)]
-
-    def _previous(self) -> str:
-        vault = self._vault
-        if not vault.main:
-            return ""
-        found = conclude.last_conclusion(vault.git, vault.main)
-        if not found and vault.is_shallow:
-            vault.whole_history()
-            found = conclude.last_conclusion(vault.git, vault.main)
-        return found
 
     def _commit(self, composed: Composition, parents: Sequence[str], summary: Summary) -> str:
         self._vault.set_ref(self._vault.main_ref, composed.base)

@@ -110,7 +110,8 @@ class Ending:
 
     def records(self, report: SessionReport, *, content: str) -> list[Record]:
         """The lines for the vault: this session's, and one for each that died before it."""
-        own = {**report.as_json(), "slice": self.slice_day, "content": content}
+        done = report.status in (Status.COMPLETE, Status.PARTIAL)
+        own = {**report.as_json(), "slice": self.slice_day if done else None, "content": content}
         own["problems"] = len(report.problems)
         died = {"status": Status.INTERRUPTED.value, "exit_code": 9, "ended_at": iso(self.began)}
         return [{"session": name, **died, "error": "it was killed"} for name in self.left_behind] + [own]

@@ -9,18 +9,19 @@ from datetime import datetime, timezone
 from typing import Any, Protocol, TypeVar
 
 from nbvault.backup.conclusion import Conclusion, Published
-from nbvault.backup.detect import Distrust, Verdict, judge_deletions
+from nbvault.backup.detect import Distrust, Verdict, judge_deletions, parent_of
 from nbvault.backup.ending import Ending, ended_badly, ended_well
 from nbvault.backup.ledger import Ledger
 from nbvault.backup.plan import Plan, Planner, displaced
 from nbvault.backup.plan import Vault as PlannedVault
+from nbvault.backup.problems import failures
 from nbvault.backup.scope import Scope
 from nbvault.backup.sessions import SessionHistory, new_session_id
 from nbvault.backup.survey import Findings, Knowledge, Survey
 from nbvault.backup.verify import check_ledger
 from nbvault.backup.write import Batching, VaultWriter
 from nbvault.clock import Clock
-from nbvault.errors import LockedError, NbvaultError, SessionInterrupted, VerificationError
+from nbvault.errors import GitError, LockedError, NbvaultError, SessionInterrupted, VerificationError
 from nbvault.gitstore.conclude import Summary
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import read_held
@@ -35,7 +36,6 @@ from nbvault.model import (
     RequestCounts,
     Row,
     SessionReport,
-    State,
 )
 from nbvault.namespace import Namespace
 from nbvault.paths import extension_for, forms, key
@@ -136,7 +136,8 @@ class GitSyncEngine:
         self._history = SessionHistory()
         self._writer: VaultWriter | None = None
         self._survey: Survey | None = None
-        self._resumed = False
+        self._scan_started = self._began
+        self._first = self._resumed = False
         self._slice: int | None = None
         self._actor = NBVAULT.name
 
@@ -191,7 +192,11 @@ class GitSyncEngine:
         identity = await self._around.workspace.me()
         self._actor = identity.user_name
         accepted = await asyncio.to_thread(self._accepted)
+        concluded = await self._blocking(self._vault.concluded_content)
+        self._resumed = concluded != self._vault.meta.content
+        self._first = not concluded
         planner = await asyncio.to_thread(self._planner)
+        self._scan_started = self._now()
         survey = self._survey = self._new_survey(planner)
         self._around.watcher.watch(survey)
         findings = await self._unless_stopped(survey.run())
@@ -214,7 +219,7 @@ class GitSyncEngine:
         writer.close()
         ending.commits = writer.commits
         summary = Summary(
-            self._session, self._began, ending.status, ending.counts, writer.renames, self._options.message
+            self._session, self._scan_started, ending.status, ending.counts, writer.renames, self._options.message
         )
         conclusion = self._conclusion()
         self._around.watcher.stage("Pushing and confirming")
@@ -238,16 +243,16 @@ class GitSyncEngine:
 
     def _new_survey(self, planner: Planner) -> Survey:
         settings, meta = self._settings, self._vault.meta
-        self._resumed = meta.kind == "checkpoint"
-        first = self._vault.is_new or self._resumed
         ledger = Ledger()
         self._writer = VaultWriter(
             self._vault,
             planner,
             ledger,
-            Batching(first and not self._options.dry_run, settings.large, settings.batch_size, settings.push_every),
+            Batching(
+                self._first and not self._options.dry_run, settings.large, settings.batch_size, settings.push_every
+            ),
             session=self._session,
-            at=self._began,
+            at=self._scan_started,
             committer=settings.committer,
             editor_of=self._around.editor_of,
             push=self._conclusion().push_checkpoint,
@@ -260,16 +265,17 @@ class GitSyncEngine:
             ledger,
             root=settings.root,
             scope=settings.scope,
-            distrust=self._distrust(first=first),
+            distrust=self._distrust(),
             contested=contested_names,
             max_in_flight=settings.max_in_flight,
+            first=sorted({parent_of(problem.path) for problem in failures(meta.problems)}),
         )
 
-    def _distrust(self, *, first: bool) -> Distrust:
+    def _distrust(self) -> Distrust:
         today = (self._began - datetime(1970, 1, 1, tzinfo=timezone.utc)).days
-        due = not first and self._history.last_slice != today
+        due = not (self._first or self._resumed) and self._history.last_slice != today
         self._slice = today if due else None
-        failed = frozenset(p.object_id for p in self._vault.meta.problems if p.state is State.FAILED)
+        failed = frozenset(problem.object_id for problem in failures(self._vault.meta.problems))
         return Distrust(self._options.full, self._settings.recheck_days, self._slice, failed)
 
     def _judge(self, findings: Findings, accepted: frozenset[int], *, trusted: bool) -> Verdict:
@@ -366,14 +372,16 @@ class GitSyncEngine:
 
     async def _save_and_record(self, error: NbvaultError, ending: Ending) -> None:
         conclusion = self._conclusion()
-        believed = not isinstance(error, VerificationError | RemoteMoved)
-        if believed and self._writer is not None:
+        if isinstance(error, VerificationError | RemoteMoved) or type(error) is GitError:
+            # What is in memory is not what is written. Local commits that were wrong must not be believed later.
+            self._stop_writing()
+            if type(error) is not GitError:
+                await asyncio.to_thread(self._vault.forget_unpushed)
+            await asyncio.to_thread(self._vault.refresh)
+        elif self._writer is not None:
             await self._writer.salvage()
             ending.commits = self._writer.commits
             await asyncio.to_thread(conclusion.push_checkpoint, self._vault.meta.tip, self._vault.meta.content)
-        else:
-            await asyncio.to_thread(self._vault.forget_unpushed)
-            await self._blocking(self._vault.refresh)
         ending.interrupted_after(self._vault)
         report = ending.report(ended_badly(error, head=self._vault.main, pushed=True))
         await asyncio.to_thread(lambda: self._record(conclusion, ending, report, ()))
@@ -396,7 +404,7 @@ class GitSyncEngine:
     # --- small things ------------------------------------------------------------------------------------------------
 
     def _conclusion(self) -> Conclusion:
-        return Conclusion(self._vault, session=self._session, at=self._began, committer=self._settings.committer)
+        return Conclusion(self._vault, session=self._session, at=self._scan_started, committer=self._settings.committer)
 
     def _ending(self, survey: Survey | None) -> Ending:
         return Ending(

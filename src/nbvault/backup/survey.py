@@ -68,9 +68,11 @@ class Survey:
         distrust: Distrust,
         contested: Callable[[Sequence[ListedObject]], frozenset[str]],
         max_in_flight: int = 64,
+        first: Sequence[str] = (),
     ) -> None:
         self._knowledge = knowledge
         self._root = root
+        self._first = [folder for folder in first if scope.may_contain(folder)]
         self._scope = scope
         self._distrust = distrust
         self._contested_names = contested
@@ -89,6 +91,8 @@ class Survey:
             AuthenticationError, DeadlineExceeded, Unreachable: the pass cannot go on; the ledger tells how far it came.
         """
         async with self.exporter:
+            # What failed last time is tried first.
+            await self.scanner.scan(self._first)
             await self._again([self._root])
             return await self._prove()
 

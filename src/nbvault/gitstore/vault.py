@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from nbvault.gitstore import conclude, meta
 from nbvault.gitstore.meta import Meta, read_meta
-from nbvault.gitstore.reader import BlobReader, ls_tree, missing_objects, resolve
+from nbvault.gitstore.reader import BlobReader, commit_info, ls_tree, missing_objects, resolve
 from nbvault.gitstore.remote import Remote
 from nbvault.gitstore.runner import Git
+from nbvault.gitstore.upkeep import fetch_turn
 from nbvault.model import Row
 
 EVERY_BRANCH = "refs/heads/"
+_TRACKING = "refs/remotes/origin/"
 
 
 @dataclass(slots=True)
@@ -85,8 +87,14 @@ class Vault:
 
     def refresh_offline(self) -> None:
         """Read what was fetched last; for looking at a vault whose remote does not answer."""
-        listed = self.git.text("for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", "refs/tags")
-        self.refs = dict(line.split(" ") for line in listed.splitlines())
+        listed = self.git.text("for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", _TRACKING)
+        found = dict(line.split(" ") for line in listed.splitlines())
+        self.refs = {}
+        for ref in (meta.BRANCH, self.main_ref, conclude.DAILY):
+            fetched, own = found.get(_TRACKING + ref.removeprefix(EVERY_BRANCH), ""), found.get(ref, "")
+            newer = own and (not fetched or self.contains(own, fetched))
+            if chosen := own if newer else fetched:
+                self.refs[ref] = chosen
         self._choose(self.refs.get(meta.BRANCH, ""))
 
     def load_tree(self) -> None:
@@ -97,6 +105,21 @@ class Vault:
         self.damaged = [row for row in self.meta.rows.values() if row.repo_path not in self.blob_at]
         for row in self.damaged:
             del self.meta.rows[row.object_id]
+
+    def last_conclusion(self) -> str:
+        """The newest conclusion that the remote's ``main`` reaches; empty if there is none."""
+        if not self.main:
+            return ""
+        found = conclude.last_conclusion(self.git, self.main)
+        if not found and self.is_shallow:
+            self.whole_history()
+            found = conclude.last_conclusion(self.git, self.main)
+        return found
+
+    def concluded_content(self) -> str:
+        """The content commit of the last conclusion; empty if there is none."""
+        conclusion = self.last_conclusion()
+        return commit_info(self.git, conclusion).parents[:2][-1] if conclusion else ""
 
     def set_ref(self, ref: str, sha: str) -> None:
         """Move a local ref, or delete it where ``sha`` is empty."""
@@ -111,8 +134,10 @@ class Vault:
 
     def whole_history(self) -> None:
         """Fetch the commits and trees of all history, once; their blobs come when they are read."""
-        if self.is_shallow:
-            branches = (ref for ref in (self.main_ref, conclude.DAILY, meta.BRANCH) if ref in self.refs)
+        if not self.is_shallow:
+            return
+        branches = [ref for ref in (self.main_ref, conclude.DAILY, meta.BRANCH) if ref in self.refs]
+        with fetch_turn(self.git.repo):
             self.remote.fetch([_tracked(ref) for ref in branches], unshallow=True)
 
     @property
@@ -120,16 +145,19 @@ class Vault:
         return (self.git.repo / "shallow").exists()
 
     def _fetch(self) -> None:
-        wanted = [meta.BRANCH, self.main_ref, conclude.DAILY]
-        missing = [ref for ref in wanted if ref in self.refs and not self.have(self.refs[ref])]
-        if not missing:
+        if not self._missing():
             return
-        fresh = self.is_shallow or not self.git.text("for-each-ref", "--count=1", EVERY_BRANCH)
-        # Depth 2 of the meta branch: its tip, and the content commit that is its second parent.
-        self.remote.fetch(
-            [_tracked(ref) for ref in missing],
-            depth=2 if fresh else None,
-        )
+        with fetch_turn(self.git.repo):
+            # Whoever fetched while we waited may have brought it, or the whole history.
+            if missing := self._missing():
+                known = self.git.text("for-each-ref", "--count=1", EVERY_BRANCH, _TRACKING)
+                fresh = self.is_shallow or not known
+                # Depth 2 of the meta branch: its tip, and the content commit that is its second parent.
+                self.remote.fetch([_tracked(ref) for ref in missing], depth=2 if fresh else None)
+
+    def _missing(self) -> list[str]:
+        wanted = [meta.BRANCH, self.main_ref, conclude.DAILY]
+        return [ref for ref in wanted if ref in self.refs and not self.have(self.refs[ref])]
 
     def have(self, sha: str) -> bool:
         """Whether this object is in the local repository."""
@@ -138,6 +166,9 @@ class Vault:
     def _meta_tip(self) -> str:
         theirs, ours = self.refs.get(meta.BRANCH, ""), resolve(self.git, meta.BRANCH) or ""
         if not ours or ours == theirs or not self.have(ours):
+            return theirs
+        if theirs and not self.writing:
+            # What was not pushed yet is not protected; a reader does not show it as if it were.
             return theirs
         if not theirs:
             # The remote was emptied: only a whole repository can fill it again.
@@ -159,4 +190,4 @@ class Vault:
 
 def _tracked(ref: str) -> str:
     """The refspec that fetches a branch without touching our own."""
-    return f"+{ref}:refs/remotes/origin/{ref.removeprefix(EVERY_BRANCH)}"
+    return f"+{ref}:{_TRACKING}{ref.removeprefix(EVERY_BRANCH)}"
