@@ -10,7 +10,7 @@
     |-- Throttled                  1    yes   429
     |-- ServerFault                1    yes   5xx
     |-- BadAnswer                  1    yes   nonsense, an empty body, an error under 200
-    |-- Unreachable                1    yes   no answer, or one that broke off (not after a failed TLS check)
+    |-- Unreachable                1    yes   no answer, or one that broke off (but no: a certificate not trusted)
     |-- Refused                    1    no    any other 3xx or 4xx
     |   `-- NotADirectory          1    no    a folder was asked for, something else is there
     `-- DeadlineExceeded           1    no    the time limit of the session

@@ -210,7 +210,7 @@ class Transport:
                 status, headers = response.status, response.headers
         except asyncio.TimeoutError as error:
             raise _silent(request.path) from error
-        except aiohttp.ClientSSLError as error:
+        except aiohttp.ClientConnectorCertificateError as error:
             raise _untrusted(request.path, error) from error
         except (aiohttp.ClientError, OSError) as error:
             raise _broken(request.path, error) from error
@@ -309,7 +309,7 @@ def _silent(path: str) -> Unreachable:
 
 def _untrusted(path: str, error: Exception) -> Unreachable:
     return Unreachable(
-        f"The TLS connection to the workspace failed: {error}.",
+        f"The workspace's certificate is not trusted: {error}.",
         hint="If a proxy or a private CA stands between, name its certificates in REQUESTS_CA_BUNDLE.",
         path=path,
         retryable=False,
