@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,13 +16,13 @@ from nbvault.backup.engine import GitSyncEngine, Surroundings, SyncOptions, Sync
 from nbvault.backup.scope import Scope
 from nbvault.backup.survey import Survey
 from nbvault.clock import Clock, SystemClock
-from nbvault.errors import ConfigurationError, LockedError, StateError
-from nbvault.gitstore.cache import open_cache
+from nbvault.errors import ConfigurationError, LockedError, RemoteUnreachable, StateError
+from nbvault.gitstore.cache import open_cache, opened_as_it_is
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.process import is_alive, this_process
 from nbvault.gitstore.remote import Remote, remote_url
 from nbvault.gitstore.runner import Git, require_git
-from nbvault.gitstore.upkeep import ProcessLock, clean_leftovers, repack_geometric, sizes
+from nbvault.gitstore.upkeep import ProcessLock, clean_leftovers, fetch_turn, repack_geometric, sizes
 from nbvault.gitstore.vault import Vault
 from nbvault.model import Person, SessionReport
 from nbvault.settings import Bulk, Deletions, ExportFormat, Settings
@@ -98,28 +98,55 @@ def opened_vault(settings: Settings, *, writing: bool = False, clock: Clock | No
     """The vault that the settings name, not refreshed yet.
 
     Args:
-        writing: Hold the process lock of the local repository, mend it, and move its branches.
+        writing: Hold the process lock of the local repository, mend it, and move its branches. Otherwise it is taken
+            as it is, also while a sync runs on it; only where there is none is one made.
 
     Raises:
         ConfigurationError: no git, no usable path, or a remote that cannot be one.
-        LockedError: another process writes to this local repository.
+        LockedError: another process writes to this local repository, or is about to make it.
     """
     environment = settings.process_environment
     require_git(environment)
     path = settings.vault.path
     url = remote_url(str(settings.vault.remote), base=path.parent)
     lock = ProcessLock(path.with_name(path.name + ".lock"), clock=clock)
-    if writing:
+    there = None if writing else opened_as_it_is(path, url=url, base_environment=environment)
+    if there is None:
         lock.acquire()
     try:
         if writing and (path / "objects").is_dir():
-            clean_leftovers(Git(path, environment))
-        git = open_cache(path, url=url, base_environment=environment, clock=clock).git
+            with fetch_turn(path):
+                clean_leftovers(Git(path, environment))
+        git = there or open_cache(path, url=url, base_environment=environment, clock=clock).git
+        if not writing:
+            lock.release()
         auth = AuthenticationManager(settings)
         remote = Remote(git, url, token=auth.git_token, clock=clock)
         yield Vault(git, remote, settings.workspace.root, settings.vault.branch, writing=writing)
     finally:
         lock.release()
+
+
+@contextmanager
+def read_vault(settings: Settings, *, warn: Callable[[str], None], clock: Clock | None = None) -> Iterator[Vault]:
+    """The vault for reading, as the remote has it or, where that does not answer, as of the last fetch.
+
+    Args:
+        warn: Told that what is shown may be old.
+
+    Raises:
+        RemoteUnreachable: the remote does not answer, and nothing was fetched before.
+        NbvaultError: as `opened_vault` and `Vault.refresh`.
+    """
+    with opened_vault(settings, clock=clock) as vault:
+        try:
+            vault.refresh()
+        except RemoteUnreachable as error:
+            vault.refresh_offline()
+            if not vault.meta.tip:
+                raise
+            warn(f"{error.message} What follows is the vault as of the last fetch.")
+        yield vault
 
 
 def opened_state(settings: Settings, screen: Screen, *, clock: Clock | None = None) -> StateManager:

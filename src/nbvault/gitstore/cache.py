@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nbvault.clock import Clock, SystemClock
 from nbvault.errors import ConfigurationError, GitError
-from nbvault.gitstore.runner import Git, configure, init_bare
+from nbvault.gitstore.runner import Git, configure, decode, init_bare
 
 _TRACES = ("HEAD", "config", "objects", "refs", "packed-refs")
 _SHA1_BYTES = 20
@@ -53,6 +53,21 @@ def open_cache(path: Path, *, url: str, base_environment: Mapping[str, str], clo
         raise ConfigurationError(f"No repository can be made at {path}: {error}.", hint="Check vault.path.") from error
     _point_at(git, url)
     return Cache(git, created, aside, damage)
+
+
+def opened_as_it_is(path: Path, *, url: str, base_environment: Mapping[str, str]) -> Git | None:
+    """The local repository for reading, also while another process writes to it; checks and changes nothing.
+
+    None where there is no whole one that knows this remote: `open_cache` then makes or mends it.
+    """
+    if not (path / "config").is_file() or not (path / "offline" / "HEAD").is_file():
+        return None
+    git = Git(path, base_environment)
+    done = git.run("config", "--local", "--null", "--list", ok=range(256))
+    found = dict(entry.partition("\n")[::2] for entry in decode(done.stdout).split("\0"))
+    # The filter is the last thing that is set in a new one.
+    whole = found.get("remote.origin.url") == url and "remote.origin.partialclonefilter" in found
+    return git if whole else None
 
 
 def _is_there(path: Path) -> bool:

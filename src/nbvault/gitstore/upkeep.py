@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -179,3 +180,17 @@ def _told(holder: bytes) -> str:
         return f": process {int(found['pid'])}, since {found['since']}"
     except (ValueError, KeyError, TypeError):
         return ""
+
+
+@contextmanager
+def fetch_turn(repo: Path) -> Iterator[None]:
+    """Wait until no other process fetches refs into this repository, and hold them off meanwhile.
+
+    Two at once would meet at git's own locks, and one would fail: a reader must not make a running sync fail.
+    """
+    file = os.open(repo.with_name(f"{repo.name}.fetch.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
