@@ -85,33 +85,35 @@ class VaultWriter:
 
     async def keep(self, outcome: Outcome, data: bytes) -> None:
         """Take the bytes of an exported notebook; writes them if the vault does not have them."""
-        outcome.state, outcome.blob = State.SAVED, blob_id(data)
-        row = outcome.row
+        row, blob = outcome.row, blob_id(data)
         known = self._vault.blob_at.get(row.repo_path) if row else None
-        if outcome.blob != known:
+        if blob != known:
             outcome.editor = await self._editor_of(outcome.listed)
-            await self._buffer(outcome.listed.path, data)
+            self._buffer(outcome.listed.path, data)
         elif row and _is_as_listed(row, outcome):
             self._ledger.mark_unchanged(outcome.listed.object_id)
             return
+        # Not before the bytes are in our hands: a session that is stopped commits what is saved.
+        outcome.state, outcome.blob = State.SAVED, blob
         self._ready.append(outcome)
+        await self._keep_up()
         self._large = self._large or self._changed > self._batching.large_above
-        if self._large and len(self._ready) >= self._batching.batch_size:
+        if self._large and not self._dry_run and len(self._ready) >= self._batching.batch_size:
             await self._batch(self._take_ready())
 
-    async def _buffer(self, name: str, data: bytes) -> None:
+    def _buffer(self, name: str, data: bytes) -> None:
         self._changed += 1
         if self._dry_run:
             return
         self._pending.append((name, data))
         self._pending_bytes += len(data)
         if self._pending_bytes >= FLUSH_BYTES:
-            await self._flush()
+            self._flush()
 
-    async def _flush(self) -> None:
+    def _flush(self) -> None:
         pending, self._pending, self._pending_bytes = self._pending, [], 0
         if pending:
-            await self._do(lambda: self._write_blobs(pending))
+            self._do(lambda: self._write_blobs(pending))
 
     def _take_ready(self) -> list[Outcome]:
         ready, self._ready = self._ready, []
@@ -122,20 +124,23 @@ class VaultWriter:
         if not outcomes:
             return
         plan = self._planned(outcomes)
-        await self._flush()
-        await self._do(lambda: self._commit(plan, "checkpoint"))
+        # Nothing is waited for between planning and queueing: whoever is cancelled here has not lost the batch.
+        self._flush()
+        self._do(lambda: self._commit(plan, "checkpoint"))
         self._since_push += len(outcomes)
         if self._since_push >= self._batching.push_every and (self._pushing is None or self._pushing.done()):
-            await self._push_behind()
+            await self._pushed()
+            self._since_push = 0
+            self._pushing = asyncio.ensure_future(self._push_behind())
+        await self._keep_up()
 
     async def _push_behind(self) -> None:
-        """Push what is committed while the scan goes on; a remote that does not answer is left for the end."""
-        await self._pushed()
-        self._since_push = 0
-        await self._drain()
-        # Read here: the writing thread will move them on while the push runs.
-        tip, content = self._vault.meta.tip, self._vault.meta.content
-        self._pushing = asyncio.ensure_future(asyncio.to_thread(self._push, tip, content))
+        """Push what is committed by now while the scan goes on; a remote that does not answer is left for the end."""
+        meta = self._vault.meta
+        # Read in the writing thread, after all that is queued, for that thread moves them on while the push runs.
+        loop = asyncio.get_running_loop()
+        tip, content = await loop.run_in_executor(self._thread, lambda: (meta.tip, meta.content))
+        await asyncio.to_thread(self._push, tip, content)
 
     async def _pushed(self) -> None:
         if self._pushing is not None:
@@ -155,14 +160,14 @@ class VaultWriter:
         """Commit the rest of the session: content, and the meta commit that describes it."""
         self._apply(plan)
         if not plan.is_empty or not self._vault.meta.content:
-            await self._flush()
-            await self._do(lambda: self._commit(plan, "content"))
+            self._flush()
+            self._do(lambda: self._commit(plan, "content"))
         await self._drain()
         await self._pushed()
 
     def close(self) -> None:
         """Stop writing; what was not committed is left to git's own cleaning."""
-        for job in self._jobs:
+        for job in (*self._jobs, *([self._pushing] if self._pushing else [])):
             job.cancel()
         self._thread.shutdown(wait=True, cancel_futures=True)
         if self._stream is not None:
@@ -188,15 +193,25 @@ class VaultWriter:
             self._ledger.settle(object_id, kind)
         self.renames += plan.renames
 
-    async def _do(self, job: Callable[[], None]) -> None:
-        """Queue work for the writing thread; waits while it is two jobs behind."""
+    def _do(self, job: Callable[[], None]) -> None:
+        """Queue work for the writing thread; it is done in order, whoever waits for it."""
         self._jobs.append(asyncio.get_running_loop().run_in_executor(self._thread, job))
+
+    async def _keep_up(self) -> None:
+        """Wait while the writing thread is two jobs behind; raises what ended a job."""
         while len(self._jobs) > 2:
-            await self._jobs.popleft()
+            await self._oldest_job()
 
     async def _drain(self) -> None:
         while self._jobs:
-            await self._jobs.popleft()
+            await self._oldest_job()
+
+    async def _oldest_job(self) -> None:
+        """Wait for one job; whoever is cancelled while waiting does not cancel the job."""
+        job = self._jobs[0]
+        await asyncio.wait([job])
+        if self._jobs and self._jobs[0] is job:
+            self._jobs.popleft().result()
 
     # --- in the writing thread ---------------------------------------------------------------------------------------
 

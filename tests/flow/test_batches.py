@@ -1,0 +1,79 @@
+"""What is committed and pushed before a session has ended is true, whenever it ends."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flow.odd_world import odd_world
+from flow.places import (
+    Machine,
+    Quiet,
+    check_health,
+    check_sums,
+    check_tree,
+    inventory_ids,
+    refs_of,
+    server_of,
+    tree_of,
+)
+
+from nbvault.backup.engine import SyncOptions
+from nbvault.wiring import run_sync
+from nbvault_emulator.testing import Emulator
+
+NOTEBOOKS = 600
+SMALL = {"batch_size": 20, "push_every": 40}
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator(world=odd_world(NOTEBOOKS), in_process=False) as running:
+        yield running
+
+
+def test_pushes_behind_the_scan_do_not_meet(emulator: Emulator, tmp_path: Path) -> None:
+    """Many small batches and pushes end in one pass over the workspace: no push takes another for a stranger's."""
+    machine = Machine(tmp_path, emulator, sync_keys=SMALL)
+    screen = Quiet()
+    report = run_sync(machine.settings(), SyncOptions(), screen)
+    assert (report.exit_code, report.requests.list) == (0, report.counts.folders), screen.stages
+    check_tree(emulator)
+
+
+def test_dry_run_of_a_large_session_writes_nothing(emulator: Emulator, tmp_path: Path) -> None:
+    """A dry run above the limit of a large session says what it would save, and leaves no trace on the remote."""
+    machine = Machine(tmp_path, emulator, sync_keys={**SMALL, "large": 50})
+    report = machine.sync(dry_run=True)
+    assert (report.exit_code, report.counts.added) == (0, NOTEBOOKS), report
+    check_sums(report)
+    assert refs_of(server_of(emulator)) == {}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_stopped_session_saves_what_it_says(seed: int, emulator: Emulator, tmp_path: Path) -> None:
+    """SIGTERM at a random moment: as many notebooks are in the vault, with their bytes, as the report says are saved."""
+    machine = Machine(tmp_path, emulator, sync_keys={**SMALL, "max_in_flight": 4})
+    process = machine.spawn()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.9 + random.Random(seed).random())
+    process.send_signal(signal.SIGTERM)
+    report = json.loads(process.communicate(timeout=60)[0].splitlines()[-1])
+    if report["status"] == "complete":
+        return
+    assert (report["status"], report["exit_code"], report["pushed"]) == ("interrupted", 9, True), report
+    refs = refs_of(server_of(emulator))
+    saved = inventory_ids(server_of(emulator), refs["refs/heads/nbvault/meta"])
+    assert report["saved"] == report["added"] == len(saved)
+    assert "refs/heads/main" not in refs
+    files = len(tree_of(server_of(emulator), "backup/daily")) - 3 if saved else 0
+    assert files == len(saved)
+    rest = machine.sync()
+    assert (rest.exit_code, rest.counts.added, rest.counts.unchanged) == (0, NOTEBOOKS - len(saved), len(saved))
+    check_tree(emulator)
+    check_health(server_of(emulator))
