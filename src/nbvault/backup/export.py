@@ -26,6 +26,8 @@ class NotebookExporter:
     Args:
         keep: Takes the bytes of an exported notebook; may wait, which slows the pool down (bounded memory).
         workers: How many exports may be under way; the workspace client's window decides how many really are.
+
+    `waiting` counts what was submitted and has not ended, `exported` and `failed` what has.
     """
 
     def __init__(self, workspace: Source, *, keep: Callable[[Outcome, bytes], Awaitable[None]], workers: int) -> None:
@@ -40,6 +42,8 @@ class NotebookExporter:
         self.vanished: list[Outcome] = []
         self.bytes_exported = 0
         self.exported = 0
+        self.failed = 0
+        self.waiting = 0
 
     async def __aenter__(self) -> NotebookExporter:
         self._broken = asyncio.get_running_loop().create_future()
@@ -56,6 +60,7 @@ class NotebookExporter:
 
     async def submit(self, outcome: Outcome) -> None:
         """Queue a notebook for export; waits while the queue is full, raises what ended the pool."""
+        self.waiting += 1
         if self._queue.full():
             await self._unless_broken(self._queue.put(outcome))
         else:
@@ -85,6 +90,7 @@ class NotebookExporter:
         while True:
             outcome = await self._queue.get()
             await self._export(outcome)
+            self.waiting -= 1
             self._queue.task_done()
 
     async def _export(self, outcome: Outcome) -> None:
@@ -106,6 +112,7 @@ class NotebookExporter:
 
     def _failed(self, outcome: Outcome, error: WorkspaceError) -> None:
         outcome.state, outcome.reason = State.FAILED, str(error)
+        self.failed += 1
         if isinstance(error, Unreachable):
             self._unreachable_in_a_row += 1
             if self._unreachable_in_a_row >= GIVE_UP_AFTER:

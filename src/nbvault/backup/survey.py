@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nbvault.backup.detect import Action, Distrust, Fate, Folder, Missing, decide, find_missing, parent_of
 from nbvault.backup.export import NotebookExporter
@@ -53,6 +53,18 @@ class Findings:
     root_is_empty: bool = False
 
 
+class Progress(NamedTuple):
+    """How far a survey is; `listed` still grows while folders are being listed."""
+
+    listed: int
+    done: int
+    exported: int
+    failed: int
+    bytes_exported: int
+    folders: int
+    unreadable: int
+
+
 class Survey:
     """Lists everything in scope, exports what may have changed, and proves what is gone."""
 
@@ -95,6 +107,21 @@ class Survey:
             await self.scanner.scan(self._first)
             await self._again([self._root])
             return await self._prove()
+
+    def progress(self) -> Progress:
+        """How far it is; may be asked from another thread."""
+        exporter, ledger = self.exporter, self.ledger
+        # list() of a dict's values is one step of the interpreter: the other thread cannot come in between.
+        states = [record.state for record in list(self.scanner.folders.values())]
+        return Progress(
+            ledger.listed,
+            max(ledger.listed - exporter.waiting, 0),
+            exporter.exported,
+            exporter.failed,
+            exporter.bytes_exported,
+            len(states),
+            states.count(Folder.UNREADABLE),
+        )
 
     async def _again(self, folders: Sequence[str]) -> None:
         """List folders, wait for the exports they lead to, and clear up what moved meanwhile."""

@@ -65,6 +65,12 @@ def load_settings(
     return settings
 
 
+def debug_wanted(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether NBVAULT_DEBUG asks for tracebacks on stderr."""
+    given = os.environ if environment is None else environment
+    return given.get("NBVAULT_DEBUG", "") not in {"", "0"}
+
+
 def _find(config: Path | None, environment: Mapping[str, str], cwd: Path) -> Path | None:
     named = config or (Path(environment["NBVAULT_CONFIG"]) if environment.get("NBVAULT_CONFIG") else None)
     file = cwd / (named.expanduser() if named else FILE_NAME)

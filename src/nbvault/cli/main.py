@@ -1,0 +1,134 @@
+"""The command line: finds the command, and ends the process with an exit code and a sentence, never a traceback.
+
+A command is a module `nbvault.cli.NAME` with a click command called ``command`` that returns its exit code, or None
+for 0. It is imported when it is used, so that starting costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from nbvault import __version__
+from nbvault.cli import failures, output
+from nbvault.errors import ConfigurationError, NbvaultError, SessionInterrupted
+
+COMMANDS = {
+    "init": "Write a configuration to start from.",
+    "sync": "Back up the workspace once.",
+    "status": "How the last sessions ended, and what is protected.",
+    "history": "The versions of a notebook, across renames.",
+    "show": "A notebook as it was.",
+    "verify": "Compare the vault with the workspace.",
+    "problems": "What could not be backed up.",
+    "state": "The index of sessions for people and dashboards.",
+    "emulator": "A local workspace and Git server, to rehearse on.",
+    "demo": "The whole story on a local workspace, in a minute.",
+}
+_EXIT_CODES = (
+    "Exit codes: 0 complete, 3 partial, 4 deletions held, 5 locked by another session, 6 authentication, "
+    "7 configuration or wrong usage, 8 verification failed, 9 interrupted, 1 any other failure."
+)
+
+
+class LazyGroup(click.Group):
+    """Commands by name, imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = importlib.import_module(f"nbvault.cli.{cmd_name}").command
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            meant = get_close_matches(name, COMMANDS, n=1)
+            raise click.UsageError(
+                f"There is no command {name!r}." + (f" Did you mean {meant[0]!r}?" if meant else ""), ctx
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    epilog=_EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="nbvault", message="%(prog)s %(version)s")
+@click.pass_context
+def nbvault(context: click.Context) -> None:
+    """Back up the notebooks of a Databricks workspace into Git, and get them back."""
+    if context.invoked_subcommand is None:
+        raise click.UsageError("Which command?", context)
+
+
+def main() -> NoReturn:
+    """The program `nbvault`; ends the process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; whatever goes wrong has been said."""
+    _prepare()
+    try:
+        return _invoke(arguments)
+    except BrokenPipeError:
+        output.silence()
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        failure: NbvaultError = SessionInterrupted("Interrupted.")
+    except click.ClickException as error:
+        failure = _wrong_usage(error)
+    except NbvaultError as error:
+        failure = error
+    except Exception as error:  # noqa: BLE001 - the last door: nobody behind it shows this to the user
+        failure = failures.unexpected(error)
+    with output.unless_nobody_reads():
+        failures.tell(failure, arguments)
+    return failure.exit_code
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    code: Any = nbvault.main(list(arguments), prog_name="nbvault", standalone_mode=False)
+    sys.stdout.flush()
+    return int(code or 0)
+
+
+def _prepare() -> None:
+    signal.signal(signal.SIGTERM, _stop)
+    for stream in (sys.stdout, sys.stderr):
+        # Names of notebooks may hold what this terminal, or any, cannot encode.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise SessionInterrupted("Asked to stop (SIGTERM).")
+
+
+def _wrong_usage(error: click.ClickException) -> ConfigurationError:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "nbvault"
+    return ConfigurationError(error.format_message(), hint=f"See '{path} --help'.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""The options that every command has, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from nbvault.settings import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_CONFIG = "nbvault.config"
+
+
+def config_option(command: Command) -> Command:
+    """Let a command, or a group and each of its commands, take ``--config FILE``; `load` then reads that file."""
+    option = click.option(
+        "--config",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        expose_value=False,
+        callback=_keep,
+        help="The configuration; otherwise what NBVAULT_CONFIG names, or nbvault.toml here.",
+    )
+    return option(command)
+
+
+def json_option(command: Command) -> Command:
+    """Let a command take ``--json``, handed on as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON value as the last line of stdout.")(command)
+
+
+def _keep(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        context.meta[_CONFIG] = value
+
+
+def config_file() -> Path | None:
+    """The file that ``--config`` named, if it was given."""
+    found: Path | None = click.get_current_context().meta.get(_CONFIG)
+    return found
+
+
+def load() -> Settings:
+    """The settings of the running command.
+
+    Raises:
+        ConfigurationError: there are none, or they are wrong.
+    """
+    from nbvault.settings import load_settings
+
+    return load_settings(config_file())
