@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from flow.odd_world import odd_world
 from flow.places import (
     Machine,
@@ -22,7 +23,6 @@ from flow.places import (
     server_of,
     tree_of,
 )
-
 from nbvault.backup.engine import SyncOptions
 from nbvault.wiring import run_sync
 from nbvault_emulator.testing import Emulator
@@ -57,7 +57,7 @@ def test_dry_run_of_a_large_session_writes_nothing(emulator: Emulator, tmp_path:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_stopped_session_saves_what_it_says(seed: int, emulator: Emulator, tmp_path: Path) -> None:
-    """SIGTERM at a random moment: as many notebooks are in the vault, with their bytes, as the report says are saved."""
+    """SIGTERM at a random moment: the vault has as many notebooks as the report says are saved."""
     machine = Machine(tmp_path, emulator, sync_keys={**SMALL, "max_in_flight": 4})
     process = machine.spawn()
     with pytest.raises(subprocess.TimeoutExpired):

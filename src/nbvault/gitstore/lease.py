@@ -7,6 +7,7 @@ the fence is that content branches only ever move forward.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -88,6 +89,8 @@ class Lease:
         self._is_alive = is_alive
         self._say = say
         self._tip = ""
+        # A renewal may still be on its way when the session ends: the release must be its child.
+        self._one_at_a_time = threading.Lock()
         self.lost = False
         self.left_behind = ""
 
@@ -114,17 +117,22 @@ class Lease:
 
     def renew(self) -> None:
         """Show that this session lives. `lost` is set if another has taken over."""
-        if self._tip and not self._push("renew", parent=self._tip):
-            self.lost = True
+        with self._one_at_a_time:
+            if self._tip and not self._push("renew", parent=self._tip):
+                self.lost = True
 
     def release(self) -> None:
         """Give the lease back; a failure is left for the next session to find."""
-        if self._tip and not self.lost:
-            self._push("release", parent=self._tip)
-            self._tip = ""
+        with self._one_at_a_time:
+            if self._tip and not self.lost:
+                self._push("release", parent=self._tip)
+                self._tip = ""
 
     def _wait_until_dead(self, tip: str, entry: Entry) -> None:
         if entry.holder.job and entry.holder.job == self._holder.job:
+            return
+        if entry.holder == self._holder:
+            # This process has the lock of the local repository: its earlier session is over and could not say so.
             return
         alive = self._is_alive(entry.holder)
         if alive:
