@@ -18,7 +18,7 @@ from nbvault.backup.survey import Survey
 from nbvault.clock import Clock, SystemClock
 from nbvault.errors import ConfigurationError, LockedError, RemoteUnreachable, StateError
 from nbvault.gitstore.cache import open_cache, opened_as_it_is
-from nbvault.gitstore.lease import Lease
+from nbvault.gitstore.lease import Lease, Sightings
 from nbvault.gitstore.process import is_alive, this_process
 from nbvault.gitstore.remote import Remote, remote_url
 from nbvault.gitstore.runner import Git, require_git
@@ -33,6 +33,8 @@ from nbvault.workspace.transport import ClientOptions
 
 # A local repository that is kept between sessions gets one or two packs a session.
 REPACK_ABOVE_PACKS = 20
+# How often dashboards see a running session move.
+PROGRESS_EVERY_S = 5.0
 
 
 class Screen(Protocol):
@@ -48,15 +50,18 @@ class Screen(Protocol):
         """What comes next, in words."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recorder:
     """Tells the screen and the state store."""
 
     screen: Screen
     state: StateManager
     settings: Settings
+    session: str = ""
+    survey: Survey | None = None
 
     def began(self, session: str, started_at: datetime) -> None:
+        self.session = session
         self.screen.began(session, started_at)
         holder = this_process(self.settings.vault.path)
         with suppress(StateError):
@@ -69,10 +74,26 @@ class Recorder:
             )
 
     def watch(self, survey: Survey) -> None:
+        self.survey = survey
         self.screen.watch(survey)
 
     def stage(self, text: str) -> None:
         self.screen.stage(text)
+
+    def progressed(self) -> None:
+        """Tell the state store how far the session is."""
+        if self.survey is None:
+            return
+        now = self.survey.progress()
+        with suppress(StateError):
+            self.state.session_progress(
+                self.session,
+                total=now.listed,
+                processed=now.done,
+                saved=now.exported,
+                failed=now.failed,
+                bytes_processed=now.bytes_exported,
+            )
 
 
 def refuse_what_is_not_there(settings: Settings) -> None:
@@ -198,32 +219,54 @@ def run_sync(settings: Settings, options: SyncOptions, screen: Screen, *, clock:
         state.close()
 
 
+def lease_of(
+    settings: Settings,
+    vault: Vault,
+    session: str,
+    *,
+    sightings: Sightings,
+    say: Callable[[str], None],
+    clock: Clock,
+) -> Lease:
+    """The lease of this vault for a session of this process, not taken yet."""
+    return Lease(
+        vault.git,
+        vault.remote,
+        this_process(settings.vault.path),
+        session=session,
+        clock=clock,
+        stale_s=settings.sync.lease_stale_s,
+        sightings=sightings,
+        is_alive=is_alive,
+        say=say,
+    )
+
+
 async def _session(recorder: Recorder, vault: Vault, options: SyncOptions, *, clock: Clock) -> SessionReport:
     settings = recorder.settings
     stop = asyncio.Event()
     _stop_on_signals(stop)
     auth = AuthenticationManager(settings)
-    holder = this_process(settings.vault.path)
 
     def lease(session: str) -> Lease:
-        return Lease(
-            vault.git,
-            vault.remote,
-            holder,
-            session=session,
-            clock=clock,
-            stale_s=settings.sync.lease_stale_s,
-            sightings=recorder.state,
-            is_alive=is_alive,
-            say=recorder.stage,
-        )
+        return lease_of(settings, vault, session, sightings=recorder.state, say=recorder.stage, clock=clock)
 
     deadline = clock.monotonic() + settings.sync.time_limit_s
     async with WorkspaceClient(auth, options=ClientOptions.of(settings), clock=clock, deadline=deadline) as workspace:
         around = Surroundings(
             workspace, vault, lease, Editors(workspace).editor_of, clock=clock, watcher=recorder, stop=stop
         )
-        return await GitSyncEngine(around, sync_settings(settings), options).run()
+        telling = asyncio.ensure_future(_tell_progress(recorder, clock))
+        try:
+            return await GitSyncEngine(around, sync_settings(settings), options).run()
+        finally:
+            telling.cancel()
+
+
+async def _tell_progress(recorder: Recorder, clock: Clock) -> None:
+    while True:
+        await clock.sleep(PROGRESS_EVERY_S)
+        await asyncio.to_thread(recorder.progressed)
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

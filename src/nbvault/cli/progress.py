@@ -68,6 +68,7 @@ class ProgressScreen:
         self._rate = Rate()
 
     def stage(self, text: str) -> None:
+        self._show()
         self._survey = None
         self._display.say(output.shown(text))
 
@@ -82,11 +83,14 @@ class ProgressScreen:
 
     def _look(self) -> None:
         while not self._ended.wait(POLL_S):
-            if (survey := self._survey) is not None:
-                progress = survey.progress()
-                per_second = self._rate.note(self._clock.monotonic(), progress.done)
-                waiting = progress.listed - progress.done
-                self._display.show(progress, per_second=per_second, left_s=waiting / per_second if per_second else None)
+            self._show()
+
+    def _show(self) -> None:
+        if (survey := self._survey) is not None:
+            progress = survey.progress()
+            per_second = self._rate.note(self._clock.monotonic(), progress.done)
+            waiting = progress.listed - progress.done
+            self._display.show(progress, per_second=per_second, left_s=waiting / per_second if per_second else None)
 
 
 class Lines:
