@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any, Protocol, TypeVar
 
 from nbvault.backup.conclusion import Conclusion, Published
-from nbvault.backup.detect import Distrust, Verdict, judge_deletions, parent_of
+from nbvault.backup.detect import Distrust, Fate, Verdict, judge_deletions, parent_of
 from nbvault.backup.ending import Ending, ended_badly, ended_well
 from nbvault.backup.ledger import Ledger
 from nbvault.backup.plan import Plan, Planner, displaced
@@ -21,7 +21,15 @@ from nbvault.backup.survey import Findings, Knowledge, Survey
 from nbvault.backup.verify import check_ledger
 from nbvault.backup.write import Batching, VaultWriter
 from nbvault.clock import Clock
-from nbvault.errors import GitError, LockedError, NbvaultError, SessionInterrupted, VerificationError
+from nbvault.errors import (
+    AuthenticationError,
+    GitError,
+    LockedError,
+    NbvaultError,
+    SessionInterrupted,
+    VerificationError,
+    WorkspaceError,
+)
 from nbvault.gitstore.conclude import Summary
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import read_held
@@ -39,6 +47,7 @@ from nbvault.model import (
 )
 from nbvault.namespace import Namespace
 from nbvault.paths import extension_for, forms, key
+from nbvault.workspace.errors import DeadlineExceeded
 
 # How often a session judges the workspace anew because another nbvault pushed meanwhile.
 ATTEMPTS = 3
@@ -200,8 +209,8 @@ class GitSyncEngine:
         survey = self._survey = self._new_survey(planner)
         self._around.watcher.watch(survey)
         findings = await self._unless_stopped(survey.run())
-        still = identity if not findings.candidates else await self._around.workspace.me()
-        verdict = self._judge(findings, accepted, trusted=identity.is_admin and still.is_admin)
+        trusted = identity.is_admin and await self._still_admin(findings)
+        verdict = self._judge(findings, accepted, trusted=trusted)
         plan = self._plan(planner, survey.ledger, verdict)
         ending = self._ending(survey)
         ending.found(findings, verdict, deleted=len(plan.tombstones), problems_before=self._vault.meta.problems)
@@ -209,6 +218,17 @@ class GitSyncEngine:
         if self._options.dry_run:
             return ending.report(ended_well(ending, Published(self._vault.main)))
         return await self._write(plan, ending, verdict)
+
+    async def _still_admin(self, findings: Findings) -> bool:
+        """Whether a folder that vanished is really gone; who cannot be asked now is not believed."""
+        if not any(missing.fate is Fate.FOLDER_VANISHED for missing in findings.candidates):
+            return True
+        try:
+            return (await self._around.workspace.me()).is_admin
+        except (AuthenticationError, DeadlineExceeded):
+            raise
+        except WorkspaceError:
+            return False
 
     async def _write(self, plan: Plan, ending: Ending, verdict: Verdict) -> SessionReport:
         writer = self._writer
