@@ -73,6 +73,11 @@ def extension_for(language: Language, notebook_format: NotebookFormat) -> str:
     return IPYNB_EXTENSION if notebook_format is NotebookFormat.IPYNB else language.extension
 
 
+def extension_of(repo_path: str) -> str:
+    """The extension of a repository path that nbvault wrote, with the dot; empty for others."""
+    return next((known for known in EXTENSIONS if repo_path.endswith(known)), "")
+
+
 def relative(root: str, path: str) -> tuple[str, ...]:
     """The names that lead from ``root`` to ``path``; none if they are the same.
 
@@ -111,7 +116,7 @@ def decode(repo_path: str) -> DecodedPath:
         ValueError: nbvault never writes such a repository path.
     """
     *folders, last = _split_forms(repo_path)
-    extension = next((known for known in EXTENSIONS if last[-1].endswith(known)), "")
+    extension = extension_of(last[-1])
     if not extension or len(repo_path.encode(errors="surrogatepass")) > PATH_LIMIT_BYTES:
         raise _never_written(repo_path)
     try:

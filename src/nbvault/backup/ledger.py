@@ -26,7 +26,7 @@ _WEIGHT = [Kind.UNCHANGED, Kind.MODIFIED, Kind.RENAMED, Kind.ADDED]
 class Outcome:
     """What became of one listed object that is not simply unchanged.
 
-    `blob` and `editor` are set once its content is known; `state` is empty until it is decided.
+    `blob`, `extension` and `editor` are set once its content is known; `state` is empty until it is decided.
     """
 
     listed: ListedObject
@@ -35,6 +35,7 @@ class Outcome:
     blob: str = ""
     size_bytes: int = 0
     reason: str = ""
+    extension: str = ""
     contested: bool = False
     editor: Person = UNKNOWN
 

@@ -20,7 +20,7 @@ from nbvault.model import (
     Tombstone,
 )
 from nbvault.namespace import Namespace
-from nbvault.paths import UnwritablePath, extension_for, relative
+from nbvault.paths import IPYNB_EXTENSION, UnwritablePath, extension_for, extension_of, relative
 
 
 class Authored(NamedTuple):
@@ -69,11 +69,11 @@ class Planner:
             return False
         listed, row = outcome.listed, outcome.row
         if row is not None:
-            return row.path == listed.path and _extension(listed, row) == _extension_of(row)
+            return row.path == listed.path and _extension(outcome) == extension_of(row.repo_path)
         if listed.object_id in self._vault.tombstones:
             return False
         try:
-            path = self._namespace.available(relative(self._vault.root, listed.path), _extension(listed, row))
+            path = self._namespace.available(relative(self._vault.root, listed.path), _extension(outcome))
         except UnwritablePath:
             return False
         return path is not None and self._namespace.is_free(path)
@@ -100,9 +100,7 @@ class Planner:
         if outcome.state is not State.SAVED and not moved_and_failed:
             return False
         try:
-            self._namespace.available(
-                relative(self._vault.root, outcome.listed.path), _extension(outcome.listed, outcome.row)
-            )
+            self._namespace.available(relative(self._vault.root, outcome.listed.path), _extension(outcome))
         except ValueError as error:
             outcome.state, outcome.reason = State.FAILED, str(error)
             return False
@@ -136,7 +134,7 @@ class Planner:
 
     def _assign(self, outcome: Outcome) -> str:
         components = relative(self._vault.root, outcome.listed.path)
-        return self._namespace.assign(components, _extension(outcome.listed, outcome.row))
+        return self._namespace.assign(components, _extension(outcome))
 
     def _row(self, outcome: Outcome, repo_path: str, author: Person, *, touched: bool) -> Row:
         listed, row = outcome.listed, outcome.row
@@ -151,7 +149,7 @@ class Planner:
             modified_at_ms=listed.modified_at_ms,
             interactive_at_ms=listed.interactive_at_ms,
             editor=editor if touched or row is None else row.editor,
-            format=row.format if row else NotebookFormat.SOURCE,
+            format=NotebookFormat.IPYNB if repo_path.endswith(IPYNB_EXTENSION) else NotebookFormat.SOURCE,
             since=row.since if row and row.repo_path == repo_path else self._session,
         )
 
@@ -189,15 +187,17 @@ def _moved(outcome: Outcome) -> bool:
 def _leaves(outcome: Outcome) -> bool:
     """Whether the notebook gives up its repository path: it moved, or its extension is another."""
     row = outcome.row
-    return row is not None and (_moved(outcome) or _extension(outcome.listed, row) != _extension_of(row))
+    return row is not None and (_moved(outcome) or _extension(outcome) != extension_of(row.repo_path))
 
 
-def _extension(listed: ListedObject, row: Row | None) -> str:
-    return extension_for(listed.language or Language.PYTHON, row.format if row else NotebookFormat.SOURCE)
-
-
-def _extension_of(row: Row) -> str:
-    return extension_for(row.language, row.format)
+def _extension(outcome: Outcome) -> str:
+    """Of its new bytes where they are known, else that of the bytes which the vault has."""
+    listed, row = outcome.listed, outcome.row
+    if outcome.extension and outcome.state is not State.FAILED:
+        return outcome.extension
+    if row is not None:
+        return extension_of(row.repo_path)
+    return extension_for(listed.language or Language.PYTHON, NotebookFormat.SOURCE)
 
 
 def _same_row_times(row: Row, listed: ListedObject) -> bool:
