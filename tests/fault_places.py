@@ -171,6 +171,20 @@ class Place:
         assert report.error
         assert "Traceback" not in report.error
 
+    def rows(self) -> list[dict[str, Any]]:
+        """The inventory's living rows, read as its format says."""
+        files = [path for path in sorted(self.files("nbvault/meta")) if path.startswith("inventory/")]
+        found: dict[int, dict[str, Any]] = {}
+        for path in files:
+            for line in self.git("show", f"nbvault/meta:{path}").splitlines():
+                found[json.loads(line)["id"]] = json.loads(line)
+        return [row for row in found.values() if "gone" not in row]
+
+    def held(self, session: str) -> list[str]:
+        """The paths that a session held, as the vault remembers them."""
+        lines = self.git("show", f"nbvault/meta:held/{session}.jsonl").splitlines()
+        return [json.loads(line)["path"] for line in lines]
+
     def acknowledge(self, path: str) -> None:
         """An administrator accepts a problem: a commit on the meta branch, as `nbvault problems acknowledge` makes."""
         lines = [json.loads(line) for line in self.git("show", "nbvault/meta:problems.jsonl").splitlines()]

@@ -86,13 +86,17 @@ class ChangeScanner:
     async def settle_404s(self) -> None:
         """List the parents of folders that answered 404 again: gone is only what they no longer show."""
         checked: set[str] = {self._root}
-        while suspects := [p for p, r in self.folders.items() if r.missing and p not in checked]:
+        while suspects := [path for path in self._missing() if path not in checked]:
             checked.update(suspects)
-            await self.scan(sorted({parent_of(path) for path in suspects}))
+            # A parent that is missing itself has nothing to say; its own parent has.
+            await self.scan(sorted({parent_of(path) for path in suspects} - set(self._missing())))
         for path in sorted(self.folders):
             parent = self.folders.get(parent_of(path))
             if self.folders[path].missing and parent is not None and parent.state is Folder.GONE:
                 self.folders[path].state = Folder.GONE
+
+    def _missing(self) -> list[str]:
+        return [path for path, r in self.folders.items() if r.missing and r.state is Folder.UNREADABLE]
 
     def listed_before(self, moment: int) -> list[str]:
         """The folders whose last listing had begun before ``moment`` and was complete."""
@@ -113,10 +117,15 @@ class ChangeScanner:
         while True:
             folder = await queue.get()
             for child in await self._list(folder):
-                if child not in waiting and child not in self.folders:
+                if child not in waiting and self._is_news(child):
                     waiting.add(child)
                     queue.put_nowait(child)
             queue.task_done()
+
+    def _is_news(self, folder: str) -> bool:
+        """Whether a folder that is shown was never listed, or was thought to be gone."""
+        known = self.folders.get(folder)
+        return known is None or known.state is Folder.GONE
 
     async def _list(self, folder: str) -> list[str]:
         begun = self._tick()
