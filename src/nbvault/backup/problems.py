@@ -32,3 +32,15 @@ def failures(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 def unacknowledged(problems: Sequence[Problem]) -> bool:
     """Whether a failure stands that nobody has accepted."""
     return any(problem.state is State.FAILED and not problem.acknowledged_by for problem in problems)
+
+
+def accepted(problems: Sequence[Problem], which: str, *, by: str) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+    """All problems with those at a path, or with an object id, accepted by a person; and those that are.
+
+    Args:
+        which: A workspace path (with or without ``/Workspace`` in front), or an object id.
+    """
+    path = which.removeprefix("/Workspace") if which.startswith("/Workspace/") else which
+    chosen = {p.object_id for p in problems if which in (p.path, str(p.object_id)) or p.path == path}
+    after = tuple(replace(p, acknowledged_by=by) if p.object_id in chosen else p for p in problems)
+    return after, tuple(p for p in after if p.object_id in chosen)

@@ -64,8 +64,9 @@ class ProgressScreen:
         self._display.say(f"Session {session} began at {started_at:%Y-%m-%d %H:%M:%S} UTC")
 
     def watch(self, survey: Survey) -> None:
-        self._survey = survey
         self._rate = Rate()
+        self._rate.note(self._clock.monotonic(), 0)
+        self._survey = survey
 
     def stage(self, text: str) -> None:
         self._show()
@@ -99,7 +100,8 @@ class Lines:
     def __init__(self, *, clock: Clock, write: Callable[[str], None] = output.note) -> None:
         self._clock = clock
         self._write = write
-        self._next_s = clock.monotonic() + FIRST_LINE_AFTER_S
+        self._quiet_until_s = clock.monotonic() + FIRST_LINE_AFTER_S
+        self._next_s = self._quiet_until_s
         self._share = LINE_EVERY_SHARE
         self._done = 0
 
@@ -108,8 +110,7 @@ class Lines:
 
     def show(self, progress: Progress, *, per_second: float, left_s: float | None) -> None:
         now_s, share = self._clock.monotonic(), progress.done / max(progress.listed, 1)
-        begun = now_s >= self._next_s - LINE_EVERY_S + FIRST_LINE_AFTER_S
-        due = now_s >= self._next_s or (begun and share >= self._share)
+        due = now_s >= self._next_s or (now_s >= self._quiet_until_s and share >= self._share)
         if due and progress.done != self._done:
             self._next_s, self._share, self._done = now_s + LINE_EVERY_S, share + LINE_EVERY_SHARE, progress.done
             self.say(in_words(progress, per_second=per_second, left_s=left_s))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from nbvault.model import Problem, SessionReport, State, Status
+from nbvault.clock import parse_iso
+from nbvault.model import Counts, Problem, SessionReport, State, Status
 
 ERROR_LOG_LIMIT = 200
 
@@ -21,6 +22,12 @@ class AuditEvent(NamedTuple):
     object: str
     result: str
     detail: str = ""
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> AuditEvent:
+        """The event that a line of the vault's audit records tells."""
+        texts = (str(record.get(name, "")) for name in ("actor", "action", "object", "result", "detail"))
+        return cls(parse_iso(record["at"]), *texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +76,47 @@ class SessionRow:
             metadata=_metadata(report),
         )
 
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any], *, workspace_path: str = "", repo_id: str = "") -> SessionRow:
+        """The row of a session as a line of the vault's session records tells it; what it leaves out is 0 or empty."""
+        counts = {name: record.get(name, 0) for name in _COUNTS}
+        ended = record.get("ended_at")
+        named = datetime.strptime(record["session"].partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
+        return cls(
+            session=record["session"],
+            started_at=parse_iso(record["started_at"]) if "started_at" in record else named,
+            status=Status(record["status"]),
+            workspace_path=workspace_path,
+            repo_id=repo_id,
+            ended_at=parse_iso(ended) if ended else None,
+            total=counts["listed"],
+            processed=counts["saved"] + counts["unchanged"] + counts["skipped"] + counts["failed"],
+            successful=counts["saved"] + counts["unchanged"],
+            failed=counts["failed"],
+            bytes_processed=record.get("bytes_exported", 0),
+            error_log=_recorded_errors(record),
+            commit=record.get("head"),
+            metadata={"counts": counts} | {name: record[name] for name in _KEPT if name in record},
+        )
+
+
+_COUNTS = tuple(each.name for each in fields(Counts))
+_KEPT = ("exit_code", "requests", "commits", "tag", "pushed", "resumed", "dry_run", "notes")
+
+
+def _recorded_errors(record: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
+    entries = [{"path": "", "reason": record["error"]}] if record.get("error") else []
+    unreadable = record.get("unreadable_folders", ())
+    return tuple((entries + [_unreadable(path) for path in unreadable])[:ERROR_LOG_LIMIT])
+
+
+def _unreadable(path: str) -> dict[str, str]:
+    return {"path": path, "reason": "folder could not be read"}
+
 
 def _error_log(report: SessionReport) -> tuple[dict[str, str], ...]:
     entries = [{"path": "", "reason": report.error}] if report.error else []
-    entries += [{"path": path, "reason": "folder could not be read"} for path in report.unreadable_folders]
+    entries += [_unreadable(path) for path in report.unreadable_folders]
     entries += [_error_of(problem) for problem in report.problems if problem.state is State.FAILED]
     return tuple(entries[:ERROR_LOG_LIMIT])
 

@@ -1,0 +1,278 @@
+"""What an administrator does beside syncing: look at the health of the vault, accept problems, rebuild the index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from nbvault.auth import AuthenticationManager
+from nbvault.backup.problems import accepted
+from nbvault.backup.sessions import SessionHistory, new_session_id
+from nbvault.clock import Clock, SystemClock, iso
+from nbvault.errors import ConfigurationError, NbvaultError, StateError
+from nbvault.gitstore import meta, publish
+from nbvault.gitstore.meta import MetaDraft, read_records
+from nbvault.gitstore.remote import PushRef, Remote
+from nbvault.gitstore.upkeep import RepositorySize, sizes
+from nbvault.gitstore.vault import Vault
+from nbvault.gitstore.writer import FastImport
+from nbvault.model import Person, Problem, State, Status
+from nbvault.settings import Settings
+from nbvault.state.store import AuditEvent, SessionRow, StateManager
+from nbvault.wiring import lease_of, locked_by_another, opened_vault
+
+SHOWN_SESSIONS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteHealth:
+    """Whether the remote answers; `head` is its tip of the main branch, `detail` why it does not answer."""
+
+    reachable: bool
+    head: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the backup is. `source` says where the sessions and problems come from: ``state``, ``vault`` or empty.
+
+    `sessions` are the last ten, newest first. `protected` is the last one whose result the remote confirmed,
+    `held` the one whose held deletions still wait to be accepted.
+    """
+
+    sessions: tuple[SessionRow, ...]
+    problems: tuple[Problem, ...]
+    source: str
+    running: bool
+    remote: RemoteHealth
+    local: RepositorySize | None
+    protected: SessionRow | None
+    held: SessionRow | None
+    notes: tuple[str, ...] = ()
+
+
+def held_by(row: SessionRow) -> int:
+    """How many deletions a session held."""
+    return int(row.metadata.get("counts", {}).get("held_deletions", 0))
+
+
+def _is_dry(row: SessionRow) -> bool:
+    return bool(row.metadata.get("dry_run"))
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What the vault's records say, as the state store holds it."""
+
+    sessions: tuple[SessionRow, ...]
+    problems: tuple[Problem, ...]
+    audit: tuple[AuditEvent, ...]
+
+
+def read_index(settings: Settings, vault: Vault) -> Index:
+    """Sessions (oldest first), open problems and audit trail from the records of a vault that was refreshed."""
+    lines = {str(line["session"]): line for line in read_records(vault.meta, "sessions", blobs=vault.blobs)}
+    remote = str(settings.vault.remote)
+    rows = (SessionRow.of_record(line, workspace_path=vault.root, repo_id=remote) for line in lines.values())
+    audit = (AuditEvent.of_record(line) for line in read_records(vault.meta, "audit", blobs=vault.blobs))
+    return Index(tuple(sorted(rows, key=lambda row: row.session)), vault.meta.problems, tuple(audit))
+
+
+# --- looking -------------------------------------------------------------------------------------------------------
+
+
+def look_at(settings: Settings) -> Health:
+    """The health of the backup, from the state store or, where that is empty, from the vault's own records.
+
+    Nothing that is out of reach makes it fail: what could not be seen is said in `remote` and `notes`.
+
+    Raises:
+        ConfigurationError: the local repository or the remote cannot be what the settings name.
+    """
+    notes: list[str] = []
+    sessions, problems = _from_state(settings, notes)
+    source = "state" if sessions else ""
+    with opened_vault(settings) as vault:
+        remote = _probe(settings, vault)
+        if not sessions:
+            index = _from_vault(settings, vault, remote, notes)
+            sessions, problems = tuple(reversed(index.sessions)), index.problems
+            source = "vault" if sessions else ""
+        local = sizes(vault.git)
+    return Health(
+        sessions=sessions[:SHOWN_SESSIONS],
+        problems=problems,
+        source=source,
+        running=locked_by_another(settings),
+        remote=remote,
+        local=local,
+        protected=_protected(sessions),
+        held=_held(sessions),
+        notes=tuple(notes),
+    )
+
+
+def _protected(sessions: Sequence[SessionRow]) -> SessionRow | None:
+    return next((row for row in sessions if row.commit and row.metadata.get("pushed") and not _is_dry(row)), None)
+
+
+def _held(sessions: Sequence[SessionRow]) -> SessionRow | None:
+    """Only the last session that looked at everything: it held again what still waits."""
+    ended = (row for row in sessions if row.status in (Status.COMPLETE, Status.PARTIAL) and not _is_dry(row))
+    last = next(ended, None)
+    return last if last is not None and held_by(last) else None
+
+
+def _from_state(settings: Settings, notes: list[str]) -> tuple[tuple[SessionRow, ...], tuple[Problem, ...]]:
+    try:
+        with StateManager(settings.state.connection_url()) as state:
+            return tuple(state.sessions(limit=200)), tuple(state.problems())
+    except NbvaultError as error:
+        notes.append(str(error))
+        return (), ()
+
+
+def _probe(settings: Settings, vault: Vault) -> RemoteHealth:
+    # One try: who looks at the health wants to know now.
+    remote = Remote(vault.git, vault.remote.url, token=AuthenticationManager(settings).git_token, attempts=1)
+    try:
+        refs = remote.ls_remote()
+    except NbvaultError as error:
+        return RemoteHealth(reachable=False, detail=str(error))
+    return RemoteHealth(reachable=True, head=refs.get(vault.main_ref, ""))
+
+
+def _from_vault(settings: Settings, vault: Vault, remote: RemoteHealth, notes: list[str]) -> Index:
+    try:
+        if remote.reachable:
+            vault.refresh()
+        else:
+            vault.refresh_offline()
+        return read_index(settings, vault)
+    except ConfigurationError:
+        raise
+    except NbvaultError as error:
+        notes.append(str(error))
+        return Index((), (), ())
+
+
+def open_problems(settings: Settings) -> tuple[Problem, ...]:
+    """The open problems of the last session: from the state store or, where that is empty, from the vault.
+
+    Raises:
+        NbvaultError: neither can be read.
+    """
+    with suppress(StateError), StateManager(settings.state.connection_url()) as state:
+        if state.last_session() is not None:
+            return tuple(state.problems())
+    with opened_vault(settings) as vault:
+        vault.refresh()
+        return vault.meta.problems
+
+
+# --- changing ------------------------------------------------------------------------------------------------------
+
+
+def rebuild_state(settings: Settings) -> Index:
+    """Empty the state store and fill it from the vault's records; returns what it holds now.
+
+    Raises:
+        StateError: the store cannot be written; it is as it was.
+        NbvaultError: the vault cannot be read.
+    """
+    with opened_vault(settings) as vault:
+        vault.refresh()
+        index = read_index(settings, vault)
+    with StateManager(settings.state.connection_url()) as state:
+        state.rebuild(index.sessions, index.problems, index.audit)
+    return index
+
+
+def acknowledge(
+    settings: Settings,
+    which: str,
+    *,
+    by: str,
+    reason: str = "",
+    say: Callable[[str], None],
+    clock: Clock | None = None,
+) -> tuple[Problem, ...]:
+    """Accept a problem, by path or object id, in the vault itself; returns what was accepted.
+
+    The object stays counted as failed, but no longer makes a session partial, until it fails for another reason.
+
+    Raises:
+        ConfigurationError: there is no such problem.
+        LockedError: a session runs.
+        NbvaultError: the vault cannot be read or written.
+    """
+    clock = clock or SystemClock()
+    with (
+        opened_vault(settings, writing=True, clock=clock) as vault,
+        StateManager(settings.state.connection_url(), clock=clock) as state,
+    ):
+        vault.refresh()
+        now = clock.now()
+        session = new_session_id(now, after=SessionHistory.read(vault).last)
+        lease = lease_of(settings, vault, session, sightings=state, say=say, clock=clock)
+        lease.acquire()
+        try:
+            vault.refresh()
+            after, chosen = accepted(vault.meta.problems, which, by=by)
+            if not chosen:
+                raise _no_such_problem(which)
+            events = [AuditEvent(now, by, "acknowledge problem", p.path, "ok", reason) for p in chosen]
+            _note(vault, after, events, committer=_committer(settings))
+        finally:
+            lease.release()
+        _tell_state(state, chosen, events)
+    return chosen
+
+
+def _no_such_problem(which: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"No notebook that failed is known as {which}.", hint="nbvault problems list shows the paths and ids."
+    )
+
+
+def _committer(settings: Settings) -> Person:
+    return Person(settings.vault.committer_name, settings.vault.committer_email)
+
+
+def _note(vault: Vault, problems: Sequence[Problem], events: Sequence[AuditEvent], *, committer: Person) -> None:
+    """One commit on the meta branch, pushed and confirmed."""
+    at: datetime = events[0].at
+    # What an unfinished session left must still look unfinished, or it would not be taken up again.
+    unfinished = vault.meta.kind in ("checkpoint", "content")
+    draft = MetaDraft(vault.meta, session=vault.meta.session, at=at)
+    draft.problems(problems)
+    draft.record("audit", [{**event._asdict(), "at": iso(event.at)} for event in events])
+    with FastImport(vault.git) as stream:
+        mark = draft.commit(
+            stream,
+            content=vault.meta.content,
+            kind=vault.meta.kind if unfinished else "note",
+            blobs=vault.blobs,
+            committer=committer,
+        )
+        vault.meta.tip = stream.sha_of(mark)
+    refs = [PushRef(vault.meta.tip, meta.BRANCH)]
+    publish.push(vault.remote, refs)
+    publish.confirm(vault.remote, refs, contains=vault.contains)
+
+
+def _tell_state(state: StateManager, chosen: Sequence[Problem], events: Sequence[AuditEvent]) -> None:
+    known = {problem.object_id: problem for problem in chosen}
+    with suppress(StateError):
+        last = state.last_session()
+        found = [
+            replace(p, acknowledged_by=known[p.object_id].acknowledged_by)
+            if p.object_id in known and p.state is State.FAILED
+            else p
+            for p in state.problems()
+        ]
+        state.replace_problems(last.session if last else "", found)
+        state.record_audit(events)

@@ -1,0 +1,156 @@
+"""`nbvault status`: how the last sessions ended, what is protected, what waits for somebody."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nbvault.cli import output
+from nbvault.cli.options import config_option, json_option, load
+from nbvault.cli.output import number, shown
+from nbvault.clock import SystemClock, iso
+from nbvault.model import State, Status
+
+if TYPE_CHECKING:
+    from nbvault.administration import Health
+    from nbvault.state.store import SessionRow
+
+SHOWN_PROBLEMS = 5
+_COLOURS = {Status.COMPLETE: "green", Status.PARTIAL: "yellow", Status.INTERRUPTED: "yellow", Status.FAILED: "red"}
+_FIELDS = ("tag", "pushed", "resumed", "dry_run", "notes")
+
+
+@click.command("status")
+@config_option
+@json_option
+def command(*, as_json: bool) -> None:
+    """How the last sessions ended, what is protected, and what waits for you."""
+    from nbvault.administration import look_at
+
+    health = look_at(load())
+    if as_json:
+        output.emit(_as_json(health))
+    else:
+        _tell(health)
+
+
+def _age_s(row: SessionRow) -> float:
+    """A backup is as old as the beginning of its scan."""
+    return max((SystemClock().now() - row.started_at).total_seconds(), 0.0)
+
+
+def _as_json(health: Health) -> dict[str, Any]:
+    from nbvault.administration import held_by
+
+    protected, held, local = health.protected, health.held, health.local
+    return {
+        "running": health.running,
+        "protected": {
+            "head": protected.commit,
+            "session": protected.session,
+            "at": iso(protected.started_at),
+            "age_s": round(_age_s(protected), 1),
+        }
+        if protected
+        else None,
+        "held": {"session": held.session, "deletions": held_by(held)} if held else None,
+        "problems": {
+            "failed": sum(p.state is State.FAILED for p in health.problems),
+            "acknowledged": sum(bool(p.acknowledged_by) for p in health.problems),
+            "skipped": sum(p.state is State.SKIPPED for p in health.problems),
+            "first": [problem.as_json() for problem in health.problems[:SHOWN_PROBLEMS]],
+        },
+        "remote": {
+            "reachable": health.remote.reachable,
+            "head": health.remote.head or None,
+            "detail": health.remote.detail,
+        },
+        "local": {"bytes": local.pack_bytes, "objects": local.objects, "packs": local.packs} if local else None,
+        "sessions": [_session_json(row) for row in health.sessions],
+        "source": health.source,
+        "notes": list(health.notes),
+    }
+
+
+def _session_json(row: SessionRow) -> dict[str, Any]:
+    counts = row.metadata.get("counts", {"listed": row.total, "failed": row.failed})
+    return {
+        "session": row.session,
+        "status": row.status.value,
+        "exit_code": row.metadata.get("exit_code"),
+        "started_at": iso(row.started_at),
+        "ended_at": iso(row.ended_at) if row.ended_at else None,
+        **counts,
+        "head": row.commit,
+        **{name: row.metadata.get(name) for name in _FIELDS},
+        "error": _error(row),
+    }
+
+
+def _error(row: SessionRow) -> str:
+    return next((entry["reason"] for entry in row.error_log if not entry["path"]), "")
+
+
+def _tell(health: Health) -> None:
+    _tell_protection(health)
+    if health.running:
+        output.say("A session runs now.")
+    _tell_waiting(health)
+    _tell_sessions(health)
+    if health.local:
+        output.say(
+            f"Local repository: {output.size(health.local.pack_bytes)} in {number(health.local.packs, 'pack')}, "
+            f"{number(health.local.objects, 'object')}."
+        )
+    for note in health.notes:
+        output.say(note)
+
+
+def _tell_protection(health: Health) -> None:
+    protected, remote = health.protected, health.remote
+    if protected:
+        age = output.age(timedelta(seconds=_age_s(protected)))
+        output.say(f"Protected at {protected.commit} (session {protected.session}, {age} ago).", style="green")
+    else:
+        output.say("Nothing is known to be protected yet.", style="yellow")
+    if not remote.reachable:
+        output.say(f"The remote does not answer now: {remote.detail}", style="red")
+    elif protected and remote.head != protected.commit:
+        output.say(
+            f"The remote's main is now at {remote.head or 'nothing'}: other sessions or people wrote to it. "
+            "'nbvault state rebuild' brings this list up to date."
+        )
+
+
+def _tell_waiting(health: Health) -> None:
+    from nbvault.administration import held_by
+
+    if held := health.held:
+        output.say(f"{number(held_by(held), 'deletion')} held by session {held.session}.", style="yellow")
+        output.say(f"If they are right: nbvault sync --accept-deletions {held.session}")
+    failed = [problem for problem in health.problems if problem.state is State.FAILED]
+    if failed:
+        accepted = sum(bool(problem.acknowledged_by) for problem in failed)
+        output.say(f"{number(len(failed), 'notebook')} not backed up, {accepted:,} of them accepted:", style="yellow")
+        for problem in failed[:SHOWN_PROBLEMS]:
+            output.say(f"  {shown(problem.path)}: {shown(problem.reason)}")
+        output.say("All of them: nbvault problems list")
+
+
+def _tell_sessions(health: Health) -> None:
+    if not health.sessions:
+        output.say("No session is known.")
+        return
+    output.say("Last sessions:" if health.source == "state" else "Last sessions (from the vault's own records):")
+    for row in health.sessions:
+        counts = row.metadata.get("counts", {})
+        text = f"  {row.started_at:%Y-%m-%d %H:%M} UTC  {row.status.value:<11} "
+        if row.status is Status.RUNNING:
+            text += f"{row.processed:,} of {row.total:,} so far" if health.running else "no process here runs it"
+        else:
+            text += f"{counts.get('saved', 0):,} saved, {counts.get('deleted', 0):,} deleted, {row.failed:,} failed"
+        text += " (dry run)" if row.metadata.get("dry_run") else ""
+        error = _error(row)
+        output.say(text + (f": {shown(error)}" if error else ""), style=_COLOURS.get(row.status, ""))
