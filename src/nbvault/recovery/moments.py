@@ -31,8 +31,9 @@ def moment(vault: Vault, text: str) -> Moment:
     """The state of the vault that a person means. Fetches the history's commits and trees once.
 
     A time is ISO 8601, in UTC where it names no zone, and means the last session that changed something and whose scan
-    had begun by then; a date alone means the end of that day, in UTC. Anything else is a commit of the main branch or
-    of ``backup/daily`` by its sha (four digits or more), a tag, or one of the two branches.
+    had begun by then; a date alone means the end of that day, in UTC, and a time without fractions the end of that
+    second. Anything else is a commit of the main branch or of ``backup/daily`` by its sha (four
+    digits or more), a tag, or one of the two branches.
 
     Raises:
         ConfigurationError: the time is before the first backup, or there is no such commit.
@@ -53,7 +54,10 @@ def parse_time(text: str) -> datetime:
         time = parse_iso(text)
     except ValueError as error:
         raise ConfigurationError(f"{text!r} is no time.", hint=_FORMS) from error
-    return time + timedelta(days=1, milliseconds=-1) if _DATE.fullmatch(text) else time
+    if _DATE.fullmatch(text):
+        return time + timedelta(days=1, milliseconds=-1)
+    # Commits know whole seconds only: the time that `history` tells must include the session that began in it.
+    return time if time.microsecond else time + timedelta(milliseconds=999)
 
 
 def _at_time(vault: Vault, text: str) -> Moment:
