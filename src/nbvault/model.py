@@ -28,18 +28,18 @@ class Language(str, Enum):
 _EXTENSIONS = {Language.PYTHON: ".py", Language.SQL: ".sql", Language.SCALA: ".scala", Language.R: ".r"}
 
 
-_HEADERS = {"#": Language.PYTHON, "--": Language.SQL, "//": Language.SCALA}
+_HEADERS = {b"--": Language.SQL, b"//": Language.SCALA}
 
 
 def source_language(source: bytes, listed: Language | None) -> Language:
-    """The language that a SOURCE export is written in, by its header line.
+    """The language that a SOURCE export is written in: what the workspace lists, or what the header line says.
 
-    The workspace lists every notebook of IPYNB format as PYTHON, whatever its language; the header tells, except Python
-    from R, which share one (docs.databricks.com/en/notebooks/notebook-format).
+    The workspace lists every notebook of IPYNB format as PYTHON, whatever its language; then the header tells
+    (docs.databricks.com/en/notebooks/notebook-format).
     """
-    mark = source[: source.find(b" ")].decode("ascii", "replace") if b" " in source[:3] else ""
-    found = _HEADERS.get(mark, listed) if source[len(mark) :].startswith(_HEADER) else listed
-    return Language.R if found is Language.PYTHON and listed is Language.R else found or Language.PYTHON
+    if listed not in (None, Language.PYTHON):
+        return listed
+    return next((known for mark, known in _HEADERS.items() if source.startswith(mark + _HEADER)), Language.PYTHON)
 
 
 _HEADER = b" Databricks notebook source"

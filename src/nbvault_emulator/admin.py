@@ -102,6 +102,7 @@ def _shown(world: World, node: Node, *, with_content: bool) -> dict[str, Any]:
             shown["content"] = source.decode("utf-8", "replace")
     if node.kind == NOTEBOOK:
         shown |= {"language": node.language, "format": node.format}
+        shown["first_line"] = source[:80].partition(b"\n")[0].decode("utf-8", "replace")
     return shown
 
 

@@ -295,9 +295,7 @@ def describe(node: Node, path: str) -> str:
     start = f'{{"object_type":{quoted(node.kind)},"path":{quoted(path)},"object_id":{number},"resource_id":"{number}"'
     if node.kind == DIRECTORY:
         return start + _extra(node) + "}"
-    # The real service lists every IPYNB notebook as PYTHON.
-    listed = "PYTHON" if node.format == "IPYNB" and node.language else node.language
-    language = f',"language":"{listed}"' if listed else ""
+    language = f',"language":"{node.language}"' if node.language else ""
     times = f',"created_at":{node.created_at},"modified_at":{node.modified_at}' if node.modified_at else ""
     interactive = ""
     if node.interactive_at:

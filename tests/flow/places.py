@@ -43,8 +43,15 @@ World = dict[int, Seen]
 
 def world_of(emulator: Emulator) -> World:
     """Every notebook under the root, by object id."""
-    found = emulator.world(ROOT)
-    return {each["object_id"]: Seen(each["path"], each["language"], each["sha256"]) for each in found}
+    found = emulator.world(ROOT, content=True)
+    return {each["object_id"]: Seen(each["path"], _language(each), each["sha256"]) for each in found}
+
+
+def _language(shown: Mapping[str, Any]) -> str:
+    """Its own; of a notebook in IPYNB format, which are all listed as PYTHON, what its first line says."""
+    first = shown["content"].partition(" Databricks notebook source")[0]
+    told = {"--": "SQL", "//": "SCALA"}.get(first) if shown["format"] == "IPYNB" else None
+    return told or str(shown["language"])
 
 
 class Changes(NamedTuple):
