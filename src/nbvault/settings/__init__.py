@@ -5,7 +5,7 @@ relative to the file (without a file: to the working directory). No error quotes
 """
 
 from nbvault.settings.checks import checked_host, is_loopback
-from nbvault.settings.load import FILE_NAME, debug_wanted, load_settings
+from nbvault.settings.load import FILE_NAME, debug_wanted, load_settings, without_settings
 from nbvault.settings.secret import Context, Secret
 from nbvault.settings.sections import (
     Bulk,
@@ -36,4 +36,5 @@ __all__ = [
     "debug_wanted",
     "is_loopback",
     "load_settings",
+    "without_settings",
 ]

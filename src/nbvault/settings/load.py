@@ -71,6 +71,12 @@ def debug_wanted(environment: Mapping[str, str] | None = None) -> bool:
     return given.get("NBVAULT_DEBUG", "") not in {"", "0"}
 
 
+def without_settings(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without anything that configures nbvault or names a workspace: for a rehearsal."""
+    given = os.environ if environment is None else environment
+    return {name: value for name, value in given.items() if not name.startswith(("NBVAULT_", "DATABRICKS_"))}
+
+
 def _find(config: Path | None, environment: Mapping[str, str], cwd: Path) -> Path | None:
     named = config or (Path(environment["NBVAULT_CONFIG"]) if environment.get("NBVAULT_CONFIG") else None)
     file = cwd / (named.expanduser() if named else FILE_NAME)
