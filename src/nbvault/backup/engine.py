@@ -198,7 +198,7 @@ class GitSyncEngine:
         raise AssertionError("the loop returns or raises")
 
     async def _judge_and_write(self) -> SessionReport:
-        identity = await self._around.workspace.me()
+        identity = await self._unless_stopped(self._around.workspace.me())
         self._actor = identity.user_name
         accepted = await asyncio.to_thread(self._accepted)
         concluded = await self._blocking(self._vault.concluded_content)
@@ -224,7 +224,7 @@ class GitSyncEngine:
         if not any(missing.fate is Fate.FOLDER_VANISHED for missing in findings.candidates):
             return True
         try:
-            return (await self._around.workspace.me()).is_admin
+            return (await self._unless_stopped(self._around.workspace.me())).is_admin
         except (AuthenticationError, DeadlineExceeded):
             raise
         except WorkspaceError:
@@ -329,7 +329,7 @@ class GitSyncEngine:
 
     # --- when it does not end well -----------------------------------------------------------------------------------
 
-    async def _unless_stopped(self, work: Awaitable[Findings]) -> Findings:
+    async def _unless_stopped(self, work: Awaitable[T]) -> T:
         task = asyncio.ensure_future(work)
         stop = asyncio.ensure_future(self._around.stop.wait())
         watched: set[asyncio.Future[Any]] = {task, stop, *([self._renewing] if self._renewing else [])}
