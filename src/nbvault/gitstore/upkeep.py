@@ -14,7 +14,7 @@ from types import TracebackType
 
 from nbvault.clock import Clock, SystemClock, iso
 from nbvault.errors import LockedError
-from nbvault.gitstore.runner import Git
+from nbvault.gitstore.runner import Git, decode
 
 _STALE = (
     "objects/pack/tmp_*",
@@ -122,6 +122,21 @@ def write_commit_graph(git: Git) -> bool:
     """
     git.run("commit-graph", "write", "--reachable", "--changed-paths", "--no-progress")
     return any((git.repo / "objects" / "info").glob("commit-graph*"))
+
+
+def check_objects(git: Git, *, contents: bool) -> str:
+    """What `git fsck` finds wrong in the local repository; empty where all is well.
+
+    What only the remote of a partial clone has is not missing, and is not fetched.
+
+    Args:
+        contents: Read every object here, instead of seeing only that each is there.
+    """
+    how = "--full" if contents else "--connectivity-only"
+    where = git if is_partial(git) else git.offline()
+    done = where.run("fsck", how, "--no-dangling", "--no-progress", ok=range(-64, 256))
+    lines = [line for line in [*decode(done.stdout).splitlines(), *done.stderr.splitlines()] if line.strip()]
+    return "; ".join(lines[:5]) or f"git fsck ended with {done.returncode}" if done.returncode else ""
 
 
 class ProcessLock:
