@@ -146,9 +146,9 @@ class Place:
         listed = self.git("ls-tree", "-r", "-z", "--format=%(objectname) %(path)", branch)
         return {path: oid for oid, _, path in (line.partition(" ") for line in listed.split("\0") if line)}
 
-    def saved(self) -> dict[str, str]:
-        """SHA-256 by workspace path of every notebook on the remote's `main`."""
-        files = {path: oid for path, oid in self.files().items() if path not in OWN_FILES}
+    def saved(self, *beside: str) -> dict[str, str]:
+        """SHA-256 by workspace path of every notebook on the remote's `main`, but for people's own files."""
+        files = {path: oid for path, oid in self.files().items() if path not in {*OWN_FILES, *beside}}
         return {workspace_path(ROOT, path): digest for path, digest in self._digests(files).items()}
 
     def world(self) -> dict[str, str]:
@@ -186,25 +186,39 @@ class Place:
         return [json.loads(line)["path"] for line in lines]
 
     def acknowledge(self, path: str) -> None:
-        """An administrator accepts a problem: a commit on the meta branch, as `nbvault problems acknowledge` makes."""
+        """An administrator accepts a problem: a note on the meta branch, as `nbvault problems acknowledge` makes."""
         lines = [json.loads(line) for line in self.git("show", "nbvault/meta:problems.jsonl").splitlines()]
         accepted = [line | ({"ack": "ann@example.com"} if line["path"] == path else {}) for line in lines]
-        text = "".join(json.dumps(line) + "\n" for line in accepted)
+        self.add_note("problems.jsonl", "".join(json.dumps(line) + "\n" for line in accepted), append=False)
+
+    def add_note(self, path: str, text: str, *, append: bool = True) -> None:
+        """Another nbvault commits one file to the meta branch, at the end of what is there or in its place."""
         tip = self.tip("nbvault/meta")
+        old = self.git("show", f"{tip}:{path}") + "\n" if append and path in self.files("nbvault/meta") else ""
         trailers = self.git("log", "-1", "--format=%(trailers)", tip).replace("Nbvault-Meta: end", "Nbvault-Meta: note")
-        message = f"note\n\n{trailers}\n"
-        self.commit("nbvault/meta", {"problems.jsonl": text}, message=message, also=self.git("rev-parse", f"{tip}^2"))
+        content = self.git("rev-parse", f"{tip}^2")
+        self.commit("nbvault/meta", {path: old + text}, message=f"note\n\n{trailers}\n", also=content)
+
+    def empty_the_remote(self) -> None:
+        """Somebody deletes every branch and tag."""
+        for ref in self.git("for-each-ref", "--format=%(refname)").splitlines():
+            self.git("update-ref", "-d", ref)
+
+    def another_machine(self, folder: Path) -> Place:
+        """Another nbvault for the same vault, with nothing of its own yet."""
+        folder.mkdir(parents=True)
+        other = Place(self.emulator, folder)
+        other.clock = self.clock
+        return other
 
     def commit(self, branch: str, files: Mapping[str, str], *, message: str = "By hand", also: str = "") -> str:
         """Somebody else commits to a branch of the remote; an empty text removes a file."""
         tip, index = self.tip(branch), {"GIT_INDEX_FILE": str(self.folder / "hand.index")}
         self.git("read-tree", tip or "--empty", more=index)
         for path, text in files.items():
-            if text:
-                blob = self.git("hash-object", "-w", "--stdin", stdin=text)
-                self.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", more=index)
-            else:
-                self.git("update-index", "--force-remove", path, more=index)
+            blob = self.git("hash-object", "-w", "--stdin", stdin=text)
+            mode = "100644" if text else "0"
+            self.git("update-index", "--index-info", stdin=f"{mode} {blob}\t{path}\n", more=index)
         tree = self.git("write-tree", more=index)
         parents = [word for parent in (tip, also) if parent for word in ("-p", parent)]
         who = {f"GIT_{role}_{key}": "pat" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}

@@ -168,6 +168,8 @@ class Conclusion:
             taken = [ref.removeprefix("refs/tags/") for ref in vault.refs]
             tag = conclude.tag_name(self._at, taken)
             refs.append(PushRef(head, vault.main_ref))
+        elif vault.lost_main and vault.main_ref not in vault.refs:
+            refs.append(PushRef(vault.lost_main, vault.main_ref))
         if refs:
             publish.push(vault.remote, refs)
         if tag:

@@ -180,7 +180,9 @@ class Lease:
         )
 
     def _read(self, tip: str) -> Entry:
-        self._remote.fetch([f"+{tip}:{BRANCH}"], depth=1)
+        # A depth would make a whole local repository a shallow one, which could not fill an emptied remote again.
+        shallow = (self._git.repo / "shallow").exists()
+        self._remote.fetch([f"+{tip}:{BRANCH}"], depth=1 if shallow else None)
         return parse_entry(commit_info(self._git, tip).body)
 
 

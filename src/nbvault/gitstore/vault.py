@@ -35,6 +35,7 @@ class Vault:
     meta: Meta = field(default_factory=lambda: Meta(""))
     blob_at: dict[str, str] = field(default_factory=dict)
     damaged: list[Row] = field(default_factory=list)
+    lost_main: str = ""
 
     @property
     def main_ref(self) -> str:
@@ -42,8 +43,8 @@ class Vault:
 
     @property
     def main(self) -> str:
-        """The remote's tip of ``main``; empty if it has none."""
-        return self.refs.get(self.main_ref, "")
+        """The remote's tip of ``main``, or what ours was before the remote lost it; empty if there is none."""
+        return self.refs.get(self.main_ref, "") or self.lost_main
 
     @property
     def daily(self) -> str:
@@ -71,6 +72,8 @@ class Vault:
         """
         self.refs = self.remote.ls_remote()
         self._fetch()
+        lost = self.main_ref not in self.refs and not self.is_shallow
+        self.lost_main = (resolve(self.git, self.main_ref) or "") if lost else ""
         self._choose(self._meta_tip())
 
     def refresh_branches(self) -> None:
@@ -81,7 +84,8 @@ class Vault:
     def contains(self, tip: str, ancestor: str) -> bool:
         """Whether ``ancestor`` is reached from ``tip``, a commit that the remote has."""
         if not self.have(tip):
-            self._fetch()
+            # Newer than our last look.
+            self.refresh_branches()
         done = self.git.run("merge-base", "--is-ancestor", ancestor, tip, ok=(0, 1, 128))
         return done.returncode == 0
 
@@ -119,7 +123,12 @@ class Vault:
     def concluded_content(self) -> str:
         """The content commit of the last conclusion; empty if there is none."""
         conclusion = self.last_conclusion()
-        return commit_info(self.git, conclusion).parents[:2][-1] if conclusion else ""
+        if not conclusion:
+            return ""
+        if len(commit_info(self.git, conclusion).parents) < 2:
+            # People have pushed on top, and our history is cut off just there.
+            self.whole_history()
+        return commit_info(self.git, conclusion).parents[:2][-1]
 
     def set_ref(self, ref: str, sha: str) -> None:
         """Move a local ref, or delete it where ``sha`` is empty."""
@@ -137,6 +146,8 @@ class Vault:
         if not self.is_shallow:
             return
         branches = [ref for ref in (self.main_ref, conclude.DAILY, meta.BRANCH) if ref in self.refs]
+        if not branches:
+            return
         with fetch_turn(self.git.repo):
             self.remote.fetch([_tracked(ref) for ref in branches], unshallow=True)
 
