@@ -155,6 +155,7 @@ def test_near_names_come_from_the_same_folder_first() -> None:
     assert near("/R/c/LOAF", known) == ["/R/b/loaf"]
     assert near("/R/c/cleam", known) == ["/R/zz/clean"]
     assert near("/R/c/qqq", known) == []
+    assert near("/R/a/qqq", known) == ["/R/a/load", "/R/a/other"]
 
 
 def test_a_root_below_workspace_is_not_mistaken_for_the_alias() -> None:

@@ -35,7 +35,7 @@ def near(path: str, known: Collection[str]) -> list[str]:
     if not found:
         names = {last: each for each, (_, _, last) in parts.items()}
         found = [names[match] for match in _close(name, names, cutoff=0.75)]
-    return list(dict.fromkeys(found))[:AT_MOST]
+    return list(dict.fromkeys(found or sorted(here.values())))[:AT_MOST]
 
 
 def _close(word: str, choices: Collection[str], *, cutoff: float = 0.6) -> list[str]:
