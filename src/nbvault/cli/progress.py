@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 LINE_EVERY_S = 10.0
-LINE_EVERY_SHARE = 0.1
 # Small sessions end before anyone could read a line.
 FIRST_LINE_AFTER_S = 2.0
 RATE_OVER_S = 30.0
@@ -102,17 +101,17 @@ class Lines:
         self._write = write
         self._quiet_until_s = clock.monotonic() + FIRST_LINE_AFTER_S
         self._next_s = self._quiet_until_s
-        self._share = LINE_EVERY_SHARE
+        self._tenth = 0
         self._done = 0
 
     def say(self, text: str) -> None:
         self._write(f"{self._clock.now():%H:%M:%S} {text}")
 
     def show(self, progress: Progress, *, per_second: float, left_s: float | None) -> None:
-        now_s, share = self._clock.monotonic(), progress.done / max(progress.listed, 1)
-        due = now_s >= self._next_s or (now_s >= self._quiet_until_s and share >= self._share)
+        now_s, tenth = self._clock.monotonic(), 10 * progress.done // max(progress.listed, 1)
+        due = now_s >= self._next_s or (now_s >= self._quiet_until_s and tenth > self._tenth)
         if due and progress.done != self._done:
-            self._next_s, self._share, self._done = now_s + LINE_EVERY_S, share + LINE_EVERY_SHARE, progress.done
+            self._next_s, self._tenth, self._done = now_s + LINE_EVERY_S, tenth, progress.done
             self.say(in_words(progress, per_second=per_second, left_s=left_s))
 
 
