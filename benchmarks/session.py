@@ -11,7 +11,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from nbvault.backup.engine import SyncOptions
+from nbvault.backup.surroundings import SyncOptions
 from nbvault.backup.survey import Survey
 from nbvault.settings import load_settings
 from nbvault.wiring import run_sync

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from nbvault.backup.engine import SyncOptions
+from nbvault.backup.surroundings import SyncOptions
 from nbvault.backup.survey import Survey
 from nbvault.model import SessionReport
 from nbvault.paths import workspace_path

@@ -37,7 +37,9 @@ class NbvaultError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        message = self.message.rstrip()
+        stop = "" if message.endswith((".", "!", "?", ":")) else "."
+        return f"{message}{stop} {self.hint}" if self.hint else message
 
 
 class ConfigurationError(NbvaultError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,11 +15,20 @@ from typing import Protocol
 
 from nbvault.auth import AuthenticationManager
 from nbvault.backup.audit_tree import Comparison, Known, TreeAudit
-from nbvault.backup.engine import GitSyncEngine, Surroundings, SyncOptions, SyncSettings
+from nbvault.backup.engine import GitSyncEngine
 from nbvault.backup.scope import Scope
+from nbvault.backup.surroundings import Surroundings, SyncOptions, SyncSettings
 from nbvault.backup.survey import Survey
 from nbvault.clock import Clock, SystemClock
-from nbvault.errors import ConfigurationError, LockedError, RemoteUnreachable, StateError, VaultError
+from nbvault.errors import (
+    ConfigurationError,
+    GitError,
+    LockedError,
+    RemoteUnreachable,
+    SessionInterrupted,
+    StateError,
+    VaultError,
+)
 from nbvault.gitstore.cache import open_cache, opened_as_it_is
 from nbvault.gitstore.lease import Lease, Sightings
 from nbvault.gitstore.process import is_alive, this_process
@@ -221,9 +231,9 @@ def run_sync(settings: Settings, options: SyncOptions, screen: Screen, *, clock:
     try:
         with opened_vault(settings, writing=True, clock=clock) as vault:
             recorder = Recorder(screen, state, settings)
-            report = asyncio.run(_session(recorder, vault, options, clock=clock))
-            _keep_up(vault)
-        _remember(state, report)
+            report = _run_to_its_end(_session(recorder, vault, options, clock=clock))
+            _remember(state, report)
+            _keep_up(vault, screen)
         return report
     finally:
         state.close()
@@ -287,9 +297,24 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
             loop.add_signal_handler(number, stop.set)
 
 
-def _keep_up(vault: Vault) -> None:
-    if sizes(vault.git).packs > REPACK_ABOVE_PACKS:
-        repack_geometric(vault.git)
+def _run_to_its_end(session: Coroutine[None, None, SessionReport]) -> SessionReport:
+    """Run the session; afterwards signals mean again what they meant before, which an event loop does not see to."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return asyncio.run(session)
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+def _keep_up(vault: Vault, screen: Screen) -> None:
+    """Put small packs together now and then; the session is over, so neither a failure nor a signal changes its end."""
+    try:
+        if sizes(vault.git).packs > REPACK_ABOVE_PACKS:
+            screen.stage("Putting the packs of the local repository together")
+            repack_geometric(vault.git)
+    except (GitError, SessionInterrupted, KeyboardInterrupt) as error:
+        screen.stage(f"The packs of the local repository were not put together: {error or 'interrupted'}")
 
 
 def _remember(state: StateManager, report: SessionReport) -> None:

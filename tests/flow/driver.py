@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nbvault.backup.engine import SyncOptions
+from nbvault.backup.surroundings import SyncOptions
 from nbvault.backup.survey import Survey
 from nbvault.gitstore import process
 from nbvault.settings import load_settings

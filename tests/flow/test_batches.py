@@ -23,7 +23,7 @@ from flow.places import (
     server_of,
     tree_of,
 )
-from nbvault.backup.engine import SyncOptions
+from nbvault.backup.surroundings import SyncOptions
 from nbvault.wiring import run_sync
 from nbvault_emulator.testing import Emulator
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from nbvault.backup.engine import SyncOptions
+from nbvault.backup.surroundings import SyncOptions
 from nbvault.backup.survey import Survey
 from nbvault.clock import iso
 from nbvault.model import SessionReport

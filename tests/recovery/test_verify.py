@@ -13,7 +13,7 @@ import pytest
 
 from nbvault.auth import AuthenticationManager
 from nbvault.backup.audit_tree import Comparison, Known, TreeAudit
-from nbvault.backup.engine import SyncOptions
+from nbvault.backup.surroundings import SyncOptions
 from nbvault.errors import ConfigurationError
 from nbvault.wiring import read_vault, run_sync, run_verify
 from nbvault.workspace.client import WorkspaceClient

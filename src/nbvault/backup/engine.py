@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from nbvault.backup.conclusion import Conclusion, Published
 from nbvault.backup.detect import Distrust, Fate, Verdict, judge_deletions, parent_of
 from nbvault.backup.ending import Ending, ended_badly, ended_well
 from nbvault.backup.ledger import Ledger
-from nbvault.backup.plan import Plan, Planner, displaced
+from nbvault.backup.plan import Plan, Planner, contested_names, displaced
 from nbvault.backup.plan import Vault as PlannedVault
 from nbvault.backup.problems import failures
-from nbvault.backup.scope import Scope
 from nbvault.backup.sessions import SessionHistory, new_session_id
+from nbvault.backup.surroundings import Surroundings, SyncOptions, SyncSettings
 from nbvault.backup.survey import Findings, Knowledge, Survey
 from nbvault.backup.verify import check_ledger
 from nbvault.backup.write import Batching, VaultWriter
-from nbvault.clock import Clock
 from nbvault.errors import (
     AuthenticationError,
     GitError,
@@ -34,19 +32,12 @@ from nbvault.gitstore.conclude import Summary
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import read_held
 from nbvault.gitstore.publish import RemoteMoved
-from nbvault.gitstore.vault import Vault
 from nbvault.model import (
     NBVAULT,
-    Identity,
-    ListedObject,
-    NotebookFormat,
-    Person,
-    RequestCounts,
     Row,
     SessionReport,
 )
 from nbvault.namespace import Namespace
-from nbvault.paths import extension_for, forms, key
 from nbvault.workspace.errors import DeadlineExceeded
 
 # How often a session judges the workspace anew because another nbvault pushed meanwhile.
@@ -56,78 +47,6 @@ STOP_WITHIN_S = 15.0
 
 
 T = TypeVar("T")
-
-
-class Workspace(Protocol):
-    """What a session needs of the workspace."""
-
-    @property
-    def stats(self) -> RequestCounts:
-        """Requests so far."""
-
-    async def list_folder(self, path: str) -> list[ListedObject]:
-        """Everything directly in the folder."""
-
-    async def export(self, path: str) -> bytes:
-        """The notebook's bytes."""
-
-    async def me(self) -> Identity:
-        """Whom the workspace takes us for."""
-
-
-class Watcher(Protocol):
-    """Who is told how far a session is: a progress bar, a log, the state store."""
-
-    def began(self, session: str, started_at: datetime) -> None:
-        """The session has its name."""
-
-    def watch(self, survey: Survey) -> None:
-        """The survey that now runs; its ledger, scanner and exporter may be looked at while it does."""
-
-    def stage(self, text: str) -> None:
-        """What comes next, in words."""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncOptions:
-    """What the administrator asked of this session."""
-
-    full: bool = False
-    dry_run: bool = False
-    accept_deletions: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncSettings:
-    """The configuration of every session of this vault."""
-
-    root: str
-    scope: Scope = field(default_factory=Scope)
-    batch_size: int = 5000
-    push_every: int = 10_000
-    max_in_flight: int = 64
-    large: int = 20_000
-    deletion_limit: float = 0.10
-    trust_deletions: bool = False
-    recheck_days: int = 30
-    committer: Person = NBVAULT
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Everything outside that a session works with.
-
-    `lease` makes the lease for a session id. `stop` is set when the session is to end early.
-    """
-
-    workspace: Workspace
-    vault: Vault
-    lease: Callable[[str], Lease]
-    editor_of: Callable[[ListedObject], Awaitable[Person]]
-    clock: Clock
-    watcher: Watcher
-    stop: asyncio.Event
 
 
 class GitSyncEngine:
@@ -448,14 +367,3 @@ class GitSyncEngine:
 
     def _now(self) -> datetime:
         return self._around.clock.now()
-
-
-def contested_names(objects: Sequence[ListedObject]) -> frozenset[str]:
-    """The paths of those objects in one folder whose plain names in the vault have one key."""
-    claims: dict[str, list[str]] = {}
-    for entry in objects:
-        name = entry.path.rsplit("/", 1)[-1]
-        extension = extension_for(entry.language, NotebookFormat.SOURCE) if entry.language else ""
-        if name:
-            claims.setdefault(key(forms(name, extension)[0][0]), []).append(entry.path)
-    return frozenset(path for paths in claims.values() if len(paths) > 1 for path in paths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from nbvault.model import (
     Tombstone,
 )
 from nbvault.namespace import Namespace
-from nbvault.paths import IPYNB_EXTENSION, UnwritablePath, extension_for, extension_of, relative
+from nbvault.paths import IPYNB_EXTENSION, UnwritablePath, extension_for, extension_of, forms, key, relative
 
 
 class Authored(NamedTuple):
@@ -230,3 +230,14 @@ def displaced(ledger: Ledger, rows: Iterable[Row]) -> list[Row]:
 def without_authors(plan: Plan, author: Person) -> Plan:
     """The same plan, all in one name: for the batches of a first sync."""
     return replace(plan, changes=[Authored(authored.change, author) for authored in plan.changes])
+
+
+def contested_names(objects: Sequence[ListedObject]) -> frozenset[str]:
+    """The paths of those objects in one folder whose plain names in the vault have one key."""
+    claims: dict[str, list[str]] = {}
+    for entry in objects:
+        name = entry.path.rsplit("/", 1)[-1]
+        extension = extension_for(entry.language, NotebookFormat.SOURCE) if entry.language else ""
+        if name:
+            claims.setdefault(key(forms(name, extension)[0][0]), []).append(entry.path)
+    return frozenset(path for paths in claims.values() if len(paths) > 1 for path in paths)

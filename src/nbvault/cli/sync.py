@@ -28,7 +28,7 @@ def command(*, full: bool, dry_run: bool, accept_deletions: str, message: str, a
 
     Ends with 0 if everything is saved, 3 if something is not, 4 if deletions are held until you accept them.
     """
-    from nbvault.backup.engine import SyncOptions
+    from nbvault.backup.surroundings import SyncOptions
     from nbvault.cli.progress import on_screen
     from nbvault.wiring import run_sync
 

@@ -1,0 +1,88 @@
+"""What a session works with, and what is asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from nbvault.backup.scope import Scope
+from nbvault.backup.survey import Survey
+from nbvault.clock import Clock
+from nbvault.gitstore.lease import Lease
+from nbvault.gitstore.vault import Vault
+from nbvault.model import NBVAULT, Identity, ListedObject, Person, RequestCounts
+
+
+class Workspace(Protocol):
+    """What a session needs of the workspace."""
+
+    @property
+    def stats(self) -> RequestCounts:
+        """Requests so far."""
+
+    async def list_folder(self, path: str) -> list[ListedObject]:
+        """Everything directly in the folder."""
+
+    async def export(self, path: str) -> bytes:
+        """The notebook's bytes."""
+
+    async def me(self) -> Identity:
+        """Whom the workspace takes us for."""
+
+
+class Watcher(Protocol):
+    """Who is told how far a session is: a progress bar, a log, the state store."""
+
+    def began(self, session: str, started_at: datetime) -> None:
+        """The session has its name."""
+
+    def watch(self, survey: Survey) -> None:
+        """The survey that now runs; its ledger, scanner and exporter may be looked at while it does."""
+
+    def stage(self, text: str) -> None:
+        """What comes next, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """What the administrator asked of this session."""
+
+    full: bool = False
+    dry_run: bool = False
+    accept_deletions: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """The configuration of every session of this vault."""
+
+    root: str
+    scope: Scope = field(default_factory=Scope)
+    batch_size: int = 5000
+    push_every: int = 10_000
+    max_in_flight: int = 64
+    large: int = 20_000
+    deletion_limit: float = 0.10
+    trust_deletions: bool = False
+    recheck_days: int = 30
+    committer: Person = NBVAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything outside that a session works with.
+
+    `lease` makes the lease for a session id. `stop` is set when the session is to end early.
+    """
+
+    workspace: Workspace
+    vault: Vault
+    lease: Callable[[str], Lease]
+    editor_of: Callable[[ListedObject], Awaitable[Person]]
+    clock: Clock
+    watcher: Watcher
+    stop: asyncio.Event
