@@ -126,6 +126,18 @@ class Remote:
         self._clock = clock or SystemClock()
         self._jitter = jitter
 
+    def seen_from(self, git: Git) -> Remote:
+        """The same remote, with the same credentials and patience, for another local repository."""
+        return Remote(
+            git,
+            self.url,
+            token=self._token,
+            attempts=self._attempts,
+            patience_s=self._patience_s,
+            clock=self._clock,
+            jitter=self._jitter,
+        )
+
     def ls_remote(self) -> dict[str, str]:
         """Every branch and tag of the remote with its sha (of an annotated tag, the tag object's).
 

@@ -6,10 +6,11 @@ import base64
 import binascii
 from typing import Any
 
-from nbvault.model import Identity, Language, ListedObject, Person
+from nbvault.model import Identity, Language, ListedObject, NotebookFormat, Person
 from nbvault.workspace.errors import BadAnswer, NotADirectory, as_json
 
 _LANGUAGES = {language.value: language for language in Language}
+_FORMATS = {"SOURCE": NotebookFormat.SOURCE, "JUPYTER": NotebookFormat.IPYNB}
 _PREFIX = "/Workspace"
 
 
@@ -46,6 +47,11 @@ def read_status(body: bytes, path: str) -> ListedObject:
         BadAnswer: it lacks what every object has.
     """
     return _read_entry(_object(body, path), path)
+
+
+def read_native_format(body: bytes, path: str) -> NotebookFormat | None:
+    """The format that a notebook has of its own, from get-status; None where the workspace does not say."""
+    return _FORMATS.get(_text(_object(body, path).get("repos_export_format")))
 
 
 def read_content(body: bytes, path: str) -> bytes:

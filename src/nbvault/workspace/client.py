@@ -10,13 +10,21 @@ from types import TracebackType
 from urllib.parse import quote
 
 from nbvault.clock import Clock, SystemClock
-from nbvault.model import Identity, Language, ListedObject, Person, RequestCounts
-from nbvault.workspace.answers import read_content, read_identity, read_listing, read_person, read_status
+from nbvault.model import Identity, Language, ListedObject, NotebookFormat, Person, RequestCounts
+from nbvault.workspace.answers import (
+    read_content,
+    read_identity,
+    read_listing,
+    read_native_format,
+    read_person,
+    read_status,
+)
 from nbvault.workspace.errors import NotFound, is_doubtful
 from nbvault.workspace.transport import Authenticator, ClientOptions, Request, Transport
 from nbvault.workspace.window import AimdWindow
 
 _API = "/api/2.0/workspace/"
+_JUPYTER = "JUPYTER"
 _SCIM = "/api/2.0/preview/scim/v2/"
 
 
@@ -83,8 +91,10 @@ class WorkspaceClient:
         request = Request("list", "GET", _API + "list", path, {"path": path})
         return await self._transport.ask(request, lambda body: read_listing(body, path))
 
-    async def export(self, path: str) -> bytes:
-        """A notebook's text in SOURCE format, byte for byte."""
+    async def export(self, path: str, *, form: NotebookFormat = NotebookFormat.SOURCE) -> bytes:
+        """A notebook in SOURCE format, byte for byte, or as a Jupyter document with its outputs."""
+        if form is NotebookFormat.IPYNB:
+            return await self._export_document(path)
         query = {"path": path, "format": "SOURCE", "direct_download": "true"}
         body = await self._transport.ask(Request("export", "GET", _API + "export", path, query, raw=True), bytes)
         if not is_doubtful(body):
@@ -92,6 +102,20 @@ class WorkspaceClient:
         query["direct_download"] = "false"
         return await self._transport.ask(
             Request("export", "GET", _API + "export", path, query), lambda answer: read_content(answer, path)
+        )
+
+    async def _export_document(self, path: str) -> bytes:
+        query = {"path": path, "format": _JUPYTER, "direct_download": "false"}
+        return await self._transport.ask(
+            Request("export", "GET", _API + "export", path, query), lambda answer: read_content(answer, path)
+        )
+
+    async def inspect(self, path: str) -> tuple[ListedObject, NotebookFormat | None]:
+        """What is at a path and, where the workspace says so, the format that a notebook has of its own."""
+        query = {"path": path, "return_export_info": "true"}
+        request = Request("other", "GET", _API + "get-status", path, query)
+        return await self._transport.ask(
+            request, lambda body: (read_status(body, path), read_native_format(body, path))
         )
 
     async def get_status(self, path: str) -> ListedObject:
@@ -111,16 +135,30 @@ class WorkspaceClient:
         except NotFound:
             return None
 
-    async def import_notebook(self, path: str, source: bytes, language: Language, *, overwrite: bool) -> None:
-        """Write a notebook from SOURCE text; its parent folder must exist.
+    async def import_notebook(
+        self,
+        path: str,
+        source: bytes,
+        language: Language | None,
+        *,
+        overwrite: bool,
+        form: NotebookFormat = NotebookFormat.SOURCE,
+    ) -> None:
+        """Write a notebook from SOURCE text, or from a Jupyter document; its parent folder must exist.
 
         With ``overwrite=False``, a second try after an answer that was lost may find what the first one wrote, and end
-        as Refused with ``RESOURCE_ALREADY_EXISTS``: read back before believing it.
+        as Refused with ``RESOURCE_ALREADY_EXISTS``: where an error says `maybe_done`, read back before believing it.
+
+        Args:
+            language: Of SOURCE text; a Jupyter document says it itself.
         """
         content = base64.b64encode(source).decode("ascii")
-        await self._post(
-            "import", path, {"format": "SOURCE", "language": language.value, "content": content, "overwrite": overwrite}
-        )
+        values: dict[str, str | bool] = {"content": content, "overwrite": overwrite}
+        if form is NotebookFormat.IPYNB:
+            values |= {"format": _JUPYTER}
+        else:
+            values |= {"format": "SOURCE", "language": (language or Language.PYTHON).value}
+        await self._post("import", path, values)
 
     async def mkdirs(self, path: str) -> None:
         """Make a folder and those above it; no error where it exists. Not for parallel use on one tree."""

@@ -39,7 +39,11 @@ class RequestFailed(WorkspaceError):
         status: The HTTP status; 0 where there was no answer.
         retry_after_s: How long the workspace asks us to wait, or None.
         retryable: Whether to try again; what the class says if None.
+
+    `maybe_done`: an earlier try, or this one, got no answer that proves it was not carried out.
     """
+
+    maybe_done = False
 
     def __init__(
         self,

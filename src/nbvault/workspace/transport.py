@@ -20,8 +20,10 @@ from nbvault.errors import ConfigurationError
 from nbvault.model import RequestCounts
 from nbvault.settings import Settings
 from nbvault.workspace.errors import (
+    BadAnswer,
     DeadlineExceeded,
     RequestFailed,
+    ServerFault,
     Throttled,
     TooLarge,
     Unauthorized,
@@ -146,16 +148,19 @@ class Transport:
             AuthenticationError: the token was refused, and a new one too.
         """
         patience = Patience(random=self._random)
-        renewed = False
+        renewed = maybe_done = False
         while True:
             renewals = self._renewals
             try:
                 return await self._attempt(request, read, patience)
-            except Unauthorized:
+            except Unauthorized as error:
+                error.maybe_done = maybe_done
                 if renewed:
                     raise
                 renewed = await self._renew(since=renewals)
             except RequestFailed as error:
+                maybe_done = maybe_done or isinstance(error, (Unreachable, ServerFault, BadAnswer))
+                error.maybe_done = maybe_done
                 await self._pause(patience, error)
 
     async def _pause(self, patience: Patience, error: RequestFailed) -> None:
@@ -165,7 +170,7 @@ class Transport:
         wait_s = patience.wait_after(error, budget_s=budget_s)
         if wait_s is None:
             raise error
-        self._check_deadline(error.path, ahead_s=wait_s)
+        self._check_deadline(error.path, ahead_s=wait_s, maybe_done=error.maybe_done)
         await self._clock.sleep(wait_s)
 
     async def _renew(self, *, since: int) -> bool:
@@ -196,9 +201,11 @@ class Transport:
             patience.spend(took_s)
             self.window.release(ticket, outcome=outcome, latency_s=took_s, kind=request.kind)
 
-    def _check_deadline(self, path: str, *, ahead_s: float = 0.0) -> None:
+    def _check_deadline(self, path: str, *, ahead_s: float = 0.0, maybe_done: bool = False) -> None:
         if self.deadline is not None and self._clock.monotonic() + ahead_s >= self.deadline:
-            raise DeadlineExceeded(f"The session's time limit came before {path} was answered.", path=path)
+            error = DeadlineExceeded(f"The session's time limit came before {path} was answered.", path=path)
+            error.maybe_done = maybe_done
+            raise error
 
     async def _exchange(self, request: Request) -> bytes:
         """Send once; the body of a good answer."""

@@ -1,0 +1,83 @@
+"""Where what is restored goes: its own place, ``--to`` another, or with other beginnings of paths. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from nbvault.errors import ConfigurationError
+from nbvault.recovery.plan import Wanted
+from nbvault.recovery.selection import Chosen, Item, Kind
+
+_ALIAS = "/Workspace/"
+
+
+def clean_path(text: str, *, what: str) -> str:
+    """A workspace path as people give it, without ``/Workspace`` in front and slashes at the end.
+
+    Raises:
+        ConfigurationError: it does not begin with a slash, or has an empty name in it.
+    """
+    path = text.strip().rstrip("/")
+    path = path.removeprefix("/Workspace") if path.startswith(_ALIAS) else path
+    if not path.startswith("/") or "" in path[1:].split("/"):
+        raise ConfigurationError(f"{what} {text!r} is no path of the workspace.", hint="It begins with a slash.")
+    return path
+
+
+def parse_remap(text: str) -> tuple[str, str]:
+    """``FROM=TO`` as two paths; TO begins at the first ``=/``.
+
+    Raises:
+        ConfigurationError: it is no such thing.
+    """
+    old, equals, new = text.partition("=/")
+    if not equals:
+        raise ConfigurationError(f"--remap {text!r} is not FROM=TO.", hint="Both are paths that begin with a slash.")
+    return clean_path(old, what="--remap"), clean_path("/" + new, what="--remap")
+
+
+def assign(
+    chosen: Sequence[Chosen], *, to: str = "", into: bool = False, remap: Sequence[tuple[str, str]] = ()
+) -> list[Wanted]:
+    """A target for every chosen notebook; the same notebook chosen twice counts once.
+
+    Args:
+        to: Where to, as from `clean_path`; empty for where each was.
+        into: A single notebook goes into the folder ``to``, and does not become it.
+        remap: Beginnings of paths to be replaced; the longest that fits counts.
+
+    Raises:
+        ConfigurationError: two different notebooks would get one target.
+    """
+    found: dict[str, Wanted] = {}
+    for wanted in (_placed(each, remap) for each in _all(chosen, to, into=into)):
+        other = found.setdefault(wanted.target, wanted)
+        if other != wanted:
+            raise ConfigurationError(
+                f"{other.path} and {wanted.path} would both be restored to {wanted.target}.",
+                hint="Restore them one after the other, to different places.",
+            )
+    return list(found.values())
+
+
+def _all(chosen: Sequence[Chosen], to: str, *, into: bool) -> Iterable[Wanted]:
+    for each in chosen:
+        for item in each.items:
+            target = _under(each, item, to, alone=len(chosen) == 1, into=into) if to else item.path
+            yield Wanted(item.path, target, item.blob, item.extension)
+
+
+def _under(chosen: Chosen, item: Item, to: str, *, alone: bool, into: bool) -> str:
+    name = chosen.base.rpartition("/")[2]
+    if chosen.kind is Kind.NOTEBOOK:
+        return to if alone and not into else f"{to}/{name}"
+    rest = item.path[len(chosen.base.rstrip("/")) :]
+    return to + rest if alone or chosen.kind is Kind.GLOB else f"{to}/{name}{rest}"
+
+
+def _placed(wanted: Wanted, remap: Sequence[tuple[str, str]]) -> Wanted:
+    fitting = [pair for pair in remap if wanted.target == pair[0] or wanted.target.startswith(pair[0] + "/")]
+    if not fitting:
+        return wanted
+    old, new = max(fitting, key=lambda pair: len(pair[0]))
+    return wanted._replace(target=new + wanted.target[len(old) :])
