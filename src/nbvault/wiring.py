@@ -308,13 +308,18 @@ def _run_to_its_end(session: Coroutine[None, None, SessionReport]) -> SessionRep
 
 
 def _keep_up(vault: Vault, screen: Screen) -> None:
-    """Put small packs together now and then; the session is over, so neither a failure nor a signal changes its end."""
+    """Put small packs together now and then, and index what `history` walks.
+
+    The session is over: neither a failure nor a signal changes its end.
+    """
     try:
         if sizes(vault.git).packs > REPACK_ABOVE_PACKS:
             screen.stage("Putting the packs of the local repository together")
             repack_geometric(vault.git)
+        if not vault.is_shallow:
+            write_commit_graph(vault.git)
     except (GitError, SessionInterrupted, KeyboardInterrupt) as error:
-        screen.stage(f"The packs of the local repository were not put together: {error or 'interrupted'}")
+        screen.stage(f"The upkeep of the local repository was cut short: {error or 'interrupted'}")
 
 
 def _remember(state: StateManager, report: SessionReport) -> None:
