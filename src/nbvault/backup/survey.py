@@ -267,9 +267,14 @@ class Survey:
 
     def _findings(self, proven: set[int]) -> Findings:
         missing = self._missing()
+        failed = self.ledger.in_state(State.FAILED)
+        # The new notebook at its path could not be saved: until then the old content is what there is.
+        not_replaced = {outcome.listed.path for outcome in failed if outcome.row is None}
+        kept = [m for m in missing if m.row.path in not_replaced]
+        missing = [m for m in missing if m.row.path not in not_replaced]
         candidates = [m for m in missing if _is_candidate(m) and m.row.object_id in proven]
         unproven = [m for m in missing if _is_candidate(m) and m.row.object_id not in proven]
-        carried = [m for m in missing if m.fate is Fate.UNREADABLE]
+        carried = [*kept, *(m for m in missing if m.fate is Fate.UNREADABLE)]
         beside = [m for m in missing if m.fate in (Fate.OUT_OF_SCOPE, Fate.OPAQUE)]
         return Findings(
             candidates=candidates,
