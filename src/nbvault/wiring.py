@@ -42,6 +42,7 @@ from nbvault.gitstore.upkeep import (
     is_partial,
     repack_geometric,
     sizes,
+    write_commit_graph,
 )
 from nbvault.gitstore.vault import Vault
 from nbvault.model import Person, Row, SessionReport
