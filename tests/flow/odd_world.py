@@ -153,6 +153,10 @@ class Crowd:
         for path in self.notebooks:
             self._note_folders(path)
 
+    def see(self, notebooks: set[str], folders: set[str]) -> None:
+        """Look at the workspace as it is now."""
+        self.notebooks, self.folders = set(notebooks), set(folders)
+
     def _note_folders(self, path: str) -> None:
         parent = path.rpartition("/")[0]
         while parent != ROOT and parent not in self.folders:
@@ -186,10 +190,9 @@ class Crowd:
         path = self._pick()
         self.touched.add(path)
         edit: dict[str, Any] = {"op": "edit", "path": path, "editor": self.draw.choice(PEOPLE)}
-        if self.draw.random() < 0.1:
-            edit["language"] = self.draw.choice(LANGUAGES)
-            edit["format"] = "SOURCE"
-        return [{**edit, "content_base64": self.content()}]
+        # The header line goes with the language, as in a real workspace.
+        language = self.draw.choice(LANGUAGES)
+        return [{**edit, "language": language, "format": "SOURCE", "content_base64": self.content(language)}]
 
     def free_path(self) -> str:
         """A path where nothing is, in an old or a new folder."""

@@ -10,13 +10,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nbvault.backup.engine import SyncOptions
+from nbvault.backup.surroundings import SyncOptions
 from nbvault.backup.survey import Survey
 from nbvault.model import SessionReport
 from nbvault.paths import decode
@@ -206,9 +206,9 @@ class File(NamedTuple):
     sha256: str
 
 
-def notebooks_in(repository: Path, commit: str = "main") -> list[File]:
-    """Every file of a commit but the vault's own, its path decoded."""
-    tree = {path: oid for path, oid in tree_of(repository, commit).items() if path not in OWN_FILES}
+def notebooks_in(repository: Path, commit: str = "main", *, ignored: Collection[str] = ()) -> list[File]:
+    """Every file of a commit but the vault's own and those to ignore, its path decoded."""
+    tree = {path: oid for path, oid in tree_of(repository, commit).items() if path not in {*OWN_FILES, *ignored}}
     sums = {oid: hashlib.sha256(data).hexdigest() for oid, data in blobs_of(repository, tree.values()).items()}
     decoded = [(decode(path), oid) for path, oid in tree.items()]
     return [File(f"{ROOT}/{where.path}", where.extension, sums[oid]) for where, oid in decoded]

@@ -172,23 +172,35 @@ class Conclusion:
             refs.append(PushRef(vault.lost_main, vault.main_ref))
         if refs:
             publish.push(vault.remote, refs)
-        if tag:
-            # Only when main is there: a push of several refs is not atomic.
-            refs.append(PushRef(head, f"refs/tags/{tag}"))
-            publish.push(vault.remote, refs[-1:])
-        vault.refs = publish.confirm(vault.remote, refs, contains=self._contains)
+        # Only when main is there: a push of several refs is not atomic.
+        if tags := [PushRef(head, f"refs/tags/{tag}")] if tag else self._forgotten_tag():
+            publish.push(vault.remote, tags)
+        vault.refs = publish.confirm(vault.remote, [*refs, *tags], contains=self._contains)
         drift = (composed.drift, composed.conflicts) if composed else ((), ())
         return Published(head, tag, 1 if composed else 0, *drift)
+
+    def _forgotten_tag(self) -> list[PushRef]:
+        """The tag of the last conclusion, where the session that made it was cut off before it could push one."""
+        vault = self._vault
+        last = vault.last_conclusion()
+        tags = {ref.removeprefix("refs/tags/"): sha for ref, sha in vault.refs.items() if ref.startswith("refs/tags/")}
+        began = conclude.scan_started(commit_info(vault.git, last).trailers) if last else None
+        if began is None or last in tags.values():
+            return []
+        return [PushRef(last, f"refs/tags/{conclude.tag_name(began, tags)}")]
 
     def _daily(self) -> str:
         """What to push to ``backup/daily``: our content, or a merge where people have pushed beside it."""
         vault = self._vault
         ours, theirs = vault.meta.content, vault.daily
-        if not ours or (theirs and self._contains(theirs, ours)):
+        if not ours or ours == theirs:
             return ""
         if not theirs or self._contains(ours, theirs):
             return ours
-        composed = conclude.compose(vault.git, tip=theirs, ours=ours, previous=ours, managed=vault.managed())
+        if self._contains(theirs, ours):
+            return ""
+        managed = vault.managed(self._changed_since_conclusion())
+        composed = conclude.compose(vault.git, tip=theirs, ours=ours, previous=ours, managed=managed)
         vault.set_ref(conclude.DAILY, theirs)
         message = f"Merge what was pushed to backup/daily\n\nNbvault-Session: {self._session}\n"
         return self._write(conclude.DAILY, [ours, theirs], composed, message)

@@ -82,10 +82,19 @@ class Vault:
         self._fetch()
 
     def contains(self, tip: str, ancestor: str) -> bool:
-        """Whether ``ancestor`` is reached from ``tip``, a commit that the remote has."""
+        """Whether ``ancestor`` is reached from ``tip``, one of our commits or one that the remote has."""
         if not self.have(tip):
             # Newer than our last look.
             self.refresh_branches()
+        if self._reaches(tip, ancestor):
+            return True
+        if not self.is_shallow:
+            return False
+        # Where history is cut off, it can say yes but not no.
+        self.whole_history()
+        return self._reaches(tip, ancestor)
+
+    def _reaches(self, tip: str, ancestor: str) -> bool:
         done = self.git.run("merge-base", "--is-ancestor", ancestor, tip, ok=(0, 1, 128))
         return done.returncode == 0
 
@@ -96,7 +105,7 @@ class Vault:
         self.refs = {}
         for ref in (meta.BRANCH, self.main_ref, conclude.DAILY):
             fetched, own = found.get(_TRACKING + ref.removeprefix(EVERY_BRANCH), ""), found.get(ref, "")
-            newer = own and (not fetched or self.contains(own, fetched))
+            newer = own and (not fetched or self._reaches(own, fetched))
             if chosen := own if newer else fetched:
                 self.refs[ref] = chosen
         self._choose(self.refs.get(meta.BRANCH, ""))
