@@ -174,7 +174,9 @@ def test_plan_applied_to_the_old_vault_is_the_new_workspace(worlds: list[dict[in
         assert counts.listed == len(world)
         assert counts.deleted == len(old.keys() - world.keys())
         assert counts.renamed >= sum(a.path != b.path for a, b in both)
-        assert counts.modified == sum(a.path == b.path and a.source != b.source for a, b in both)
+        assert counts.modified == sum(
+            a.path == b.path and (a.source, a.language) != (b.source, b.language) for a, b in both
+        )
         assert counts.added + counts.renamed == len(world.keys() - old.keys()) + sum(a.path != b.path for a, b in both)
         old = world
 
