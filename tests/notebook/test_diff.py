@@ -178,6 +178,40 @@ def test_lines_that_are_indented_are_the_same_cell() -> None:
     assert [change.kind for change in diff(notebook([text]), notebook([wrapped]))] == [ChangeKind.CHANGED]
 
 
+def test_other_language() -> None:
+    """Half of the words in common make two cells alike in one language, and not in two."""
+    new = ["a c", magic("%sql\na c")]
+    assert [len(diff(notebook(["a b"]), notebook([text]))) for text in new] == [1, 2]
+
+
+def test_a_short_cell_elsewhere_is_another() -> None:
+    """A cell of one line that looks much like a removed one elsewhere is not taken for it; one of three lines is."""
+    stays = ["import os", "load()", "save()"]
+    for lines, expected in ((1, "added removed same same same"), (3, "moved same same same")):
+        old, new = ("\n".join(["a b c d e f g h"] * (lines - 1) + [last]) for last in ("i j k l m", "i j k l n"))
+        changes = diff(notebook([old, *stays]), notebook([*stays, new]))
+        assert " ".join(sorted(change.kind.value for change in changes)) == expected
+
+
+def test_shuffled_and_changed() -> None:
+    """Cells of real text are known again when each was changed and all were shuffled."""
+    cells = [piece for piece in library_cells() if piece.count("\n") > 12][:60]
+    new = [f"{piece}\n# changed" for piece in cells]
+    random.Random(1).shuffle(new)
+    changes = diff(notebook(cells), notebook(new))
+    assert all((change.old or change.cell).text + "\n# changed" == change.cell.text for change in changes)
+    assert {change.kind for change in changes} == {ChangeKind.CHANGED, ChangeKind.MOVED}
+
+
+def test_short_changes_all_over_a_long_notebook() -> None:
+    """Between cells that stayed, a changed one-liner is known again however much changed elsewhere."""
+    stays = [f"def stay_{at}():\n    pass" for at in range(60)]
+    old = [text for at, stay in enumerate(stays) for text in (stay, f"run({at})")]
+    new = [text for at, stay in enumerate(stays) for text in (stay, f"run({at}, 1)")]
+    changes = diff(notebook([*(f"old {at} {at}" for at in range(20)), *old]), notebook(new))
+    assert summary(changes) == CellSummary(removed=20, changed=60, same=60, lines_added=60, lines_removed=80)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "aspects"),
     [

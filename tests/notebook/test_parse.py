@@ -9,7 +9,7 @@ import pytest
 
 from nbvault.model import Language, NotebookFormat
 from nbvault.notebook import Cell, CellKind, Notebook, parse
-from notebook_samples import PREFIXES, code, document, jupyter, library_notebook, magic, notebook, source
+from notebook_samples import CELL_KEY, PREFIXES, code, document, jupyter, library_notebook, magic, notebook, source
 
 
 def parsed(text: str, language: Language | None = None) -> Notebook:
@@ -65,6 +65,7 @@ def test_header_decides_the_language() -> None:
         ("# MAGIC %md", ("markdown", "markdown", "")),
         ("# MAGIC %sql\n# MAGIC\n# MAGIC select", ("code", "sql", "\nselect")),
         ("# MAGIC %sql\n# MAGIC \n# MAGIC select", ("code", "sql", "\nselect")),
+        ("# MAGIC %sql\n\n# MAGIC select", ("code", "sql", "\nselect")),
         ("# MAGIC %sqlx", ("code", "python", "%sqlx")),
         ("# MAGIC %pip install x\n# MAGIC %restart_python", ("code", "python", "%pip install x\n%restart_python")),
         ("# MAGIC %sql\nselect", ("code", "python", "# MAGIC %sql\nselect")),
@@ -213,6 +214,7 @@ def test_half_a_surrogate_pair_is_spelled_out() -> None:
 def test_what_running_leaves_is_kept_apart() -> None:
     """Outputs, counts and times make one digest, everything else another; ids are in neither."""
     ran = code("x", nuid="1", outputs=[{"output_type": "stream", "text": "y"}], execution_count=3)
+    ran["metadata"][CELL_KEY].update(cellMetadata={"rowLimit": 10_000}, startTime=1, finishTime=2)
     tagged = code("x", nuid="2")
     tagged["metadata"]["tags"] = ["a"]
     first, second, third = jupyter([code("x", nuid="0"), ran, tagged]).cells

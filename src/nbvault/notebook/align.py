@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
@@ -62,19 +62,6 @@ def rising(pairs: Pairs) -> Pairs:
         chosen.append(pairs[at])
         at = before[at]
     return chosen[::-1]
-
-
-def keep_in_order(chain: Pairs, more: Pairs) -> Pairs:
-    """Add to ``chain``, which rises, each of ``more`` that fits into it; returns those that do not."""
-    left = []
-    for pair in sorted(more):
-        place = bisect_right(chain, pair)
-        before, after = chain[max(0, place - 1) : place], chain[place : place + 1]
-        if all(a < pair[0] and b < pair[1] for a, b in before) and all(pair[0] < a and pair[1] < b for a, b in after):
-            chain.insert(place, pair)
-        else:
-            left.append(pair)
-    return left
 
 
 def _trim(old: Sequence[Hashable], new: Sequence[Hashable], span: _Range, pairs: Pairs) -> _Range:

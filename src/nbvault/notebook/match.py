@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
-from nbvault.notebook.align import Pairs, align, keep_in_order
+from nbvault.notebook.align import Pairs, align
 from nbvault.notebook.cells import Cell
 
 SIMILAR = 0.5
@@ -78,7 +78,7 @@ def _match(old: Sequence[Cell], new: Sequence[Cell]) -> Match:
     stayed.sort()
     known = set(stayed)
     moved = [pair for pair in same if pair not in known]
-    moved += keep_in_order(stayed, _almost_elsewhere(here, there, likely, [*stayed, *moved]))
+    moved += _almost_elsewhere(here, there, likely, [*stayed, *moved])
     return Match(stayed, sorted(moved))
 
 
