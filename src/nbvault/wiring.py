@@ -123,11 +123,6 @@ def refuse_what_is_not_there(settings: Settings) -> None:
     Raises:
         ConfigurationError: names the setting.
     """
-    if settings.export.format is ExportFormat.NATIVE:
-        raise ConfigurationError(
-            "export.format = native is not in this version; notebooks are kept in SOURCE format.",
-            hint='Set export.format = "source".',
-        )
     if settings.export.bulk is Bulk.ON:
         raise ConfigurationError(
             "export.bulk = on is not in this version; notebooks are exported one by one.",
@@ -216,6 +211,7 @@ def sync_settings(settings: Settings) -> SyncSettings:
         deletion_limit=sync.deletion_limit,
         trust_deletions=sync.deletions is Deletions.TRUST,
         recheck_days=sync.recheck_days,
+        native=settings.export.format is ExportFormat.NATIVE,
         committer=Person(vault.committer_name, vault.committer_email),
     )
 

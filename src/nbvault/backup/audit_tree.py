@@ -15,7 +15,7 @@ from nbvault.errors import AuthenticationError, ConfigurationError, WorkspaceErr
 from nbvault.gitstore.reader import ls_tree
 from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import blob_id
-from nbvault.model import NOTEBOOK, ListedObject, Problem, Row
+from nbvault.model import NOTEBOOK, ListedObject, NotebookFormat, Problem, Row
 from nbvault.workspace.errors import DeadlineExceeded, NotFound
 
 WORKERS = 64
@@ -136,8 +136,8 @@ class Workspace(Protocol):
     async def list_folder(self, path: str) -> list[ListedObject]:
         """Everything directly in the folder."""
 
-    async def export(self, path: str) -> bytes:
-        """The notebook's bytes in SOURCE format."""
+    async def export(self, path: str, *, form: NotebookFormat = NotebookFormat.SOURCE) -> bytes:
+        """The notebook's bytes in that format."""
 
 
 class _Suspect(NamedTuple):
@@ -234,7 +234,7 @@ class TreeAudit:
 
     async def _compare(self, entry: ListedObject, row: Row) -> None:
         try:
-            data = await self.workspace.export(entry.path)
+            data = await self.workspace.export(entry.path, form=row.format)
         except (AuthenticationError, DeadlineExceeded):
             raise
         except NotFound:

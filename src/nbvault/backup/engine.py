@@ -207,6 +207,7 @@ class GitSyncEngine:
             distrust=self._distrust(),
             contested=contested_names,
             max_in_flight=settings.max_in_flight,
+            native=settings.native,
             first=sorted({parent_of(problem.path) for problem in failures(meta.problems)}),
         )
 

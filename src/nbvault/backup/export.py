@@ -9,15 +9,18 @@ from typing import Protocol
 from nbvault.backup.ledger import Outcome
 from nbvault.backup.scan import GIVE_UP_AFTER
 from nbvault.errors import AuthenticationError, WorkspaceError
-from nbvault.model import State
+from nbvault.model import ListedObject, NotebookFormat, State
 from nbvault.workspace.errors import DeadlineExceeded, NotFound, Unreachable
 
 
 class Source(Protocol):
     """What exporting needs of a workspace."""
 
-    async def export(self, path: str) -> bytes:
-        """The notebook's bytes in SOURCE format."""
+    async def export(self, path: str, *, form: NotebookFormat = NotebookFormat.SOURCE) -> bytes:
+        """The notebook's bytes in that format."""
+
+    async def inspect(self, path: str) -> tuple[ListedObject, NotebookFormat | None]:
+        """What is at the path and, where the workspace says so, the format that the notebook has of its own."""
 
 
 class NotebookExporter:
@@ -26,12 +29,22 @@ class NotebookExporter:
     Args:
         keep: Takes the bytes of an exported notebook; may wait, which slows the pool down (bounded memory).
         workers: How many exports may be under way; the workspace client's window decides how many really are.
+        native: Keep each notebook in its own format, which costs a question for each that is exported, and none for
+            the others.
 
     `waiting` counts what was submitted and has not ended, `exported` and `failed` what has.
     """
 
-    def __init__(self, workspace: Source, *, keep: Callable[[Outcome, bytes], Awaitable[None]], workers: int) -> None:
+    def __init__(
+        self,
+        workspace: Source,
+        *,
+        keep: Callable[[Outcome, bytes], Awaitable[None]],
+        workers: int,
+        native: bool = False,
+    ) -> None:
         self._workspace = workspace
+        self._native = native
         self._keep = keep
         self._workers = workers
         # Small enough to bound memory, large enough that listing seldom waits.
@@ -95,7 +108,7 @@ class NotebookExporter:
 
     async def _export(self, outcome: Outcome) -> None:
         try:
-            data = await self._workspace.export(outcome.listed.path)
+            data = await self._bytes_of(outcome)
         except (AuthenticationError, DeadlineExceeded):
             raise
         except NotFound as error:
@@ -109,6 +122,13 @@ class NotebookExporter:
             self.bytes_exported += len(data)
             outcome.size_bytes = len(data)
             await self._keep(outcome, data)
+
+    async def _bytes_of(self, outcome: Outcome) -> bytes:
+        path = outcome.listed.path
+        if self._native:
+            _, own = await self._workspace.inspect(path)
+            outcome.form = own or NotebookFormat.SOURCE
+        return await self._workspace.export(path, form=outcome.form)
 
     def _failed(self, outcome: Outcome, error: WorkspaceError) -> None:
         outcome.state, outcome.reason = State.FAILED, str(error)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from nbvault.model import UNKNOWN, Counts, ListedObject, Person, Problem, Row, State
+from nbvault.model import UNKNOWN, Counts, ListedObject, NotebookFormat, Person, Problem, Row, State
 
 
 class Kind(Enum):
@@ -35,6 +35,7 @@ class Outcome:
     blob: str = ""
     size_bytes: int = 0
     reason: str = ""
+    form: NotebookFormat = NotebookFormat.SOURCE
     extension: str = ""
     contested: bool = False
     editor: Person = UNKNOWN

@@ -10,24 +10,19 @@ from typing import Protocol
 
 from nbvault.backup.scope import Scope
 from nbvault.backup.survey import Survey
+from nbvault.backup.survey import Workspace as SurveyedWorkspace
 from nbvault.clock import Clock
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.vault import Vault
 from nbvault.model import NBVAULT, Identity, ListedObject, Person, RequestCounts
 
 
-class Workspace(Protocol):
+class Workspace(SurveyedWorkspace, Protocol):
     """What a session needs of the workspace."""
 
     @property
     def stats(self) -> RequestCounts:
         """Requests so far."""
-
-    async def list_folder(self, path: str) -> list[ListedObject]:
-        """Everything directly in the folder."""
-
-    async def export(self, path: str) -> bytes:
-        """The notebook's bytes."""
 
     async def me(self) -> Identity:
         """Whom the workspace takes us for."""
@@ -69,6 +64,7 @@ class SyncSettings:
     deletion_limit: float = 0.10
     trust_deletions: bool = False
     recheck_days: int = 30
+    native: bool = False
     committer: Person = NBVAULT
 
 

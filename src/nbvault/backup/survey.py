@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from nbvault.backup.detect import Action, Distrust, Fate, Folder, Missing, decide, find_missing, parent_of
-from nbvault.backup.export import NotebookExporter
+from nbvault.backup.export import NotebookExporter, Source
 from nbvault.backup.ledger import Ledger, Outcome
-from nbvault.backup.scan import ChangeScanner, FolderListing
+from nbvault.backup.scan import ChangeScanner, FolderListing, Lister
 from nbvault.backup.scope import Scope
 from nbvault.model import DIRECTORY, ListedObject, Row, State, Tombstone
 
@@ -17,14 +17,8 @@ from nbvault.model import DIRECTORY, ListedObject, Row, State, Tombstone
 ROUNDS = 3
 
 
-class Workspace(Protocol):
-    """What a survey needs of a workspace."""
-
-    async def list_folder(self, path: str) -> list[ListedObject]:
-        """Everything directly in the folder."""
-
-    async def export(self, path: str) -> bytes:
-        """The notebook's bytes."""
+class Workspace(Lister, Source, Protocol):
+    """What a survey needs of a workspace: listing and exporting."""
 
 
 class Keeper(Protocol):
@@ -81,6 +75,7 @@ class Survey:
         contested: Callable[[Sequence[ListedObject]], frozenset[str]],
         max_in_flight: int = 64,
         first: Sequence[str] = (),
+        native: bool = False,
     ) -> None:
         self._knowledge = knowledge
         self._root = root
@@ -93,7 +88,7 @@ class Survey:
         self._watched: dict[int, list[ListedObject]] = {}
         self.ledger = ledger
         self.scanner = ChangeScanner(workspace, root=root, scope=scope, observe=self._observe)
-        self.exporter = NotebookExporter(workspace, keep=keeper.keep, workers=max_in_flight)
+        self.exporter = NotebookExporter(workspace, keep=keeper.keep, workers=max_in_flight, native=native)
 
     async def run(self) -> Findings:
         """The whole pass.

@@ -21,6 +21,7 @@ from nbvault.gitstore.reader import commit_info, ls_tree
 from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport, blob_id
 from nbvault.model import NBVAULT, FileChange, ListedObject, Person, Rename, Row, State, source_language
+from nbvault.paths import extension_for
 
 # Handed to the writing thread in pieces of this size; the stream sorts larger ones.
 FLUSH_BYTES = 2 * 1024 * 1024
@@ -95,7 +96,7 @@ class VaultWriter:
             return
         # Not before the bytes are in our hands: a session that is stopped commits what is saved.
         outcome.state, outcome.blob = State.SAVED, blob
-        outcome.extension = source_language(data, outcome.listed.language).extension
+        outcome.extension = extension_for(source_language(data, outcome.listed.language), outcome.form)
         self._ready.append(outcome)
         await self._keep_up()
         self._large = self._large or self._changed > self._batching.large_above
