@@ -118,21 +118,24 @@ class Conclusion:
         if not vault.main:
             vault.whole_history()
         tip = vault.main or _root_of(vault)
-        managed = vault.managed(self._changed_since_conclusion())
+        managed = vault.managed(self._removed_since_conclusion())
         composed = conclude.compose(vault.git, tip=tip, ours=ours, previous=previous or tip, managed=managed)
         if previous and not composed.changes:
             return None, []
         return composed, list(dict.fromkeys([previous or tip, ours, tip]))
 
-    def _changed_since_conclusion(self) -> list[str]:
-        """The paths of ours that changed since the last one, in this session or in one that died before its own."""
+    def _removed_since_conclusion(self) -> list[str]:
+        """The paths of ours that went since the last one, in this session or in one that died before its own.
+
+        What came or changed is in the rows; people's own files on ``backup/daily`` are not ours to bring to main.
+        """
         vault = self._vault
         then = vault.concluded_content()
         if not then:
             return []
         if not vault.have(then):
             vault.whole_history()
-        return [difference.path for difference in diff_trees(vault.git, then, vault.meta.content)]
+        return [d.path for d in diff_trees(vault.git, then, vault.meta.content) if not d.new_oid]
 
     def _commit(self, composed: Composition, parents: Sequence[str], summary: Summary) -> str:
         self._vault.set_ref(self._vault.main_ref, composed.base)
@@ -199,7 +202,7 @@ class Conclusion:
             return ours
         if self._contains(theirs, ours):
             return ""
-        managed = vault.managed(self._changed_since_conclusion())
+        managed = vault.managed(self._removed_since_conclusion())
         composed = conclude.compose(vault.git, tip=theirs, ours=ours, previous=ours, managed=managed)
         vault.set_ref(conclude.DAILY, theirs)
         message = f"Merge what was pushed to backup/daily\n\nNbvault-Session: {self._session}\n"
