@@ -26,6 +26,8 @@ COMMANDS = {
     "status": "How the last sessions ended, and what is protected.",
     "history": "The versions of a notebook, across renames.",
     "show": "A notebook as it was.",
+    "restore": "Bring notebooks back as they were.",
+    "undo": "Take a restore back.",
     "verify": "Compare the vault with the workspace.",
     "problems": "What could not be backed up.",
     "state": "The index of sessions for people and dashboards.",

@@ -36,7 +36,7 @@ async def look(workspace: Folders, targets: Collection[str]) -> Live:
     view = _View(workspace, frozenset(targets))
     await view.list_all({parent_of(target) for target in targets})
     await view.check_ways()
-    return Live(view.objects, frozenset(view.missing - view.barred.keys()), view.barred)
+    return Live(view.objects, frozenset(view.missing), view.barred)
 
 
 class _View:
@@ -83,6 +83,7 @@ class _View:
         for folder in sorted(self.missing):
             if why := await self._in_the_way(folder):
                 self.barred[folder] = why
+        self.missing |= {path for path, why in self._ways.items() if why is None}
 
     async def _in_the_way(self, folder: str) -> str:
         for above in folders_above(folder):

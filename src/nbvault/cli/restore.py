@@ -1,0 +1,71 @@
+"""`nbvault restore PATH...`: notebooks brought back, with proof and a way back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nbvault.cli.options import config_option, json_option, load
+from nbvault.errors import ConfigurationError
+
+_MODES = click.Choice(["never", "changed", "always"])
+
+
+@click.command("restore")
+@click.argument("paths", nargs=-1, metavar="PATH...")
+@click.option("--at", metavar="TIME|COMMIT", help="As of that time (a date: the end of that day, UTC), commit or tag.")
+@click.option("--to", metavar="PATH", default="", help="To another place; one that ends with / is a folder.")
+@click.option("--remap", metavar="FROM=TO", multiple=True, help="Replace the beginning of paths; may be repeated.")
+@click.option("--overwrite", type=_MODES, default="changed", show_default=True, help="Which ones to overwrite.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, write nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--resume", metavar="ID", default="", help="Finish a restore that was interrupted.")
+@click.option("--abandon", metavar="ID", default="", help="Close a restore that was killed, without finishing it.")
+@click.option(
+    "--report", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to print."
+)
+@config_option
+@json_option
+def command(
+    *,
+    paths: tuple[str, ...],
+    at: str | None,
+    to: str,
+    remap: tuple[str, ...],
+    overwrite: str,
+    dry_run: bool,
+    yes: bool,
+    resume: str,
+    abandon: str,
+    report: Path | None,
+    as_json: bool,
+) -> int:
+    """Bring back notebooks, folders, globs, or everything (the root), as they were.
+
+    What is overwritten is saved first; what is written is read back and compared. Ends with 0 if all is well, 3 if some
+    could not be restored, 8 if some read back differently, 9 if it was interrupted.
+    """
+    from nbvault.cli.recovering import go, opened_restorer, show_result
+    from nbvault.recovery.plan import Overwrite
+    from nbvault.recovery.restorer import Request
+    from nbvault.recovery.targets import parse_remap
+
+    _check(paths, at, resume=resume, abandon=abandon)
+    mapped = tuple(parse_remap(each) for each in remap)
+    request = Request(paths, at or "", to, mapped, Overwrite(overwrite))
+    with opened_restorer(load()) as restorer:
+        if abandon:
+            receipt = restorer.abandon(abandon)
+        else:
+            prepared = restorer.resume(resume) if resume else restorer.plan(request)
+            # A restore that is resumed was agreed to when it began.
+            receipt = go(restorer, prepared, yes=yes or bool(resume), dry_run=dry_run, quiet=as_json)
+        return show_result(receipt, as_json=as_json, report=report)
+
+
+def _check(paths: tuple[str, ...], at: str | None, *, resume: str, abandon: str) -> None:
+    if sum(map(bool, (paths, resume, abandon))) != 1:
+        raise ConfigurationError("Name what to restore, or one restore to resume or to abandon.")
+    if at is not None and not at.strip():
+        raise ConfigurationError("--at is empty.", hint="Give a time such as 2026-11-21T14:30, or a commit.")

@@ -1,0 +1,231 @@
+"""The branch on which restores say what they are about to do, keep what they overwrite, and say what they did.
+
+Append-only and without a lease: every restore has a folder of its own, and whoever loses a race writes again on top. It
+lives in a small repository of its own inside the local one, so a sync that runs meanwhile is not touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from nbvault.clock import Clock, SystemClock
+from nbvault.errors import GitError, LockedError, RemoteUnreachable
+from nbvault.gitstore.cache import open_cache
+from nbvault.gitstore.publish import RemoteMoved, push
+from nbvault.gitstore.reader import BlobReader, commit_info, ls_tree, missing_objects
+from nbvault.gitstore.remote import PushRef, Remote
+from nbvault.gitstore.runner import Git, decode
+from nbvault.gitstore.upkeep import clean_leftovers, fetch_turn, repack_geometric, sizes
+from nbvault.gitstore.vault import Vault
+from nbvault.gitstore.writer import FastImport, blob_id
+from nbvault.model import NBVAULT, FileChange
+
+BRANCH = "refs/heads/nbvault/restores"
+RECEIPT = "receipt.json"
+
+_FOLDER = "restores"
+_WORK = "refs/work/"
+_ATTEMPTS = 30
+_PATHS_A_COMMAND = 500
+_REPACK_ABOVE_PACKS = 30
+
+
+class RestoreBranch:
+    """The branch as this process sees it. Not for two threads at once, but for the blobs.
+
+    `tip` is the remote's commit on which this process builds; empty while there is none.
+    """
+
+    def __init__(self, git: Git, remote: Remote, *, clock: Clock | None = None) -> None:
+        self._git = git
+        self._remote = remote
+        self._clock = clock or SystemClock()
+        self._ref = _WORK + secrets.token_hex(6)
+        self.tip = ""
+
+    @property
+    def blobs(self) -> BlobReader:
+        """Reads what restores have saved; fetches what is not here."""
+        return BlobReader(self._git, self._remote.fetch_objects)
+
+    def see(self, tip: str) -> None:
+        """Take the remote's tip as `ls_remote` told it, and fetch its trees if they are not here.
+
+        Raises:
+            AuthenticationError, RemoteUnreachable, GitError: as `Remote.fetch`.
+        """
+        if tip and missing_objects(self._git, [tip]):
+            self._fetch()
+        else:
+            self.tip = tip
+            self._keep(tip)
+
+    def ids(self) -> list[str]:
+        """Every restore that is on the branch, oldest first."""
+        return sorted(name.rpartition("/")[2] for name in self._names([_FOLDER + "/"])) if self.tip else []
+
+    def open_ids(self) -> list[str]:
+        """Those that have no receipt."""
+        wanted = {f"{_FOLDER}/{each}/{RECEIPT}": each for each in self.ids()}
+        paths = list(wanted)
+        for start in range(0, len(paths), _PATHS_A_COMMAND):
+            for path in self._names(paths[start : start + _PATHS_A_COMMAND]):
+                del wanted[path]
+        return list(wanted.values())
+
+    def files(self, restore: str) -> dict[str, str]:
+        """The blob of every file of one restore, by its path in the restore's folder; empty if there is no such one."""
+        if restore not in self.ids():
+            return {}
+        below = f"{_FOLDER}/{restore}/"
+        return {entry.path.removeprefix(below): entry.oid for entry in ls_tree(self._git, self.tip, below.rstrip("/"))}
+
+    def read(self, oids: Sequence[str]) -> dict[str, bytes]:
+        """Blobs by their ids; for the small files, all in memory."""
+        return dict(self.blobs.read(dict.fromkeys(oids)))
+
+    def append(
+        self,
+        restore: str,
+        files: Mapping[str, bytes],
+        *,
+        subject: str,
+        receipt: str = "",
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Write files into a restore's folder, push, and return when the remote has confirmed them.
+
+        Args:
+            files: By their path in the folder; one that is there is replaced.
+            receipt: The blob of the receipt that the restore has, as far as the caller knows.
+            check: Called when others have pushed meanwhile, before writing on top of theirs; may raise.
+
+        Raises:
+            LockedError: another process has closed this restore.
+            PushRefused, AuthenticationError, RemoteUnreachable, GitError: nothing is confirmed.
+        """
+        own = {receipt, blob_id(files[RECEIPT]) if RECEIPT in files else receipt}
+        for _ in range(_ATTEMPTS):
+            commit = self._commit(restore, files, subject)
+            try:
+                push(self._remote, [PushRef(commit, BRANCH)])
+            except RemoteMoved:
+                self._clock.wait(random.random() / 5)  # noqa: S311 - spreads those who race
+                self._fetch()
+                self._refuse_if_closed(restore, own)
+                check()
+            else:
+                self._confirm(commit, restore)
+                return
+        raise RemoteUnreachable(f"Others pushed to nbvault/restores {_ATTEMPTS} times in a row.", hint="Run again.")
+
+    def stop(self) -> None:
+        """End every git command of this branch; nothing more can be written by this process."""
+        self._git.stop()
+
+    def _commit(self, restore: str, files: Mapping[str, bytes], subject: str) -> str:
+        self._keep(self.tip)
+        now = self._clock.now()
+        earliest = commit_info(self._git, self.tip).committed_at if self.tip else now
+        with FastImport(self._git) as stream:
+            changes = [FileChange(f"{_FOLDER}/{restore}/{path}", stream.blob(data)) for path, data in files.items()]
+            mark = stream.commit(
+                self._ref,
+                parents=[self.tip] if self.tip else [],
+                author=NBVAULT,
+                committer=NBVAULT,
+                authored_at=now,
+                committed_at=max(now, earliest),
+                message=f"Restore {restore}: {subject}\n\nNbvault-Restore: {restore}\n",
+                changes=changes,
+            )
+            return stream.sha_of(mark)
+
+    def _confirm(self, commit: str, restore: str) -> None:
+        """Believe the push only when the remote shows it, or others' commits on top that still hold our folder."""
+        found = self._remote.ls_remote().get(BRANCH, "")
+        self.tip = commit
+        if found == commit:
+            return
+        ours = self._tree(restore)
+        if found:
+            self._fetch()
+        if not found or self._tree(restore) != ours:
+            raise RemoteUnreachable("The remote accepted the push to nbvault/restores but does not show it.")
+
+    def _fetch(self) -> None:
+        with fetch_turn(self._git.repo):
+            self._remote.fetch([f"+{BRANCH}:{self._ref}"], depth=1)
+        self.tip = self._git.text("rev-parse", self._ref)
+
+    def _keep(self, tip: str) -> None:
+        """Let this process's ref say on what it builds, so that fast-import can go on from there."""
+        self._git.run("update-ref", *([self._ref, tip] if tip else ["-d", self._ref]))
+
+    def _refuse_if_closed(self, restore: str, own: set[str]) -> None:
+        found = self.files(restore).get(RECEIPT, "")
+        if found not in own:
+            raise LockedError(
+                f"Restore {restore} was closed by somebody else meanwhile.",
+                hint=f"`nbvault undo {restore}` takes back what it has done.",
+            )
+
+    def _tree(self, restore: str) -> str:
+        return self._git.offline().text("rev-parse", f"{self.tip}:{_FOLDER}/{restore}")
+
+    def _names(self, paths: Sequence[str]) -> list[str]:
+        """Those of the paths that the tip has; of a path with a slash at its end, what is in that folder."""
+        done = self._git.offline().run("ls-tree", "-z", "--full-tree", "--name-only", self.tip, "--", *paths)
+        return [name for name in decode(done.stdout).split("\0") if name]
+
+
+@contextmanager
+def opened_restores(vault: Vault, *, clock: Clock | None = None) -> Iterator[RestoreBranch]:
+    """The branch of an open vault, as of the vault's last look at the remote.
+
+    Raises:
+        ConfigurationError, AuthenticationError, RemoteUnreachable, GitError: it cannot be had.
+    """
+    folder = vault.git.repo / _FOLDER
+    folder.mkdir(exist_ok=True)
+    path, environment = folder / "cache.git", vault.git.base_environment
+    with _in_use(folder / "in-use", alone=lambda: _tidy(Git(path, environment))):
+        with fetch_turn(path):
+            git = open_cache(path, url=vault.remote.url, base_environment=environment, clock=clock).git
+        branch = RestoreBranch(git, vault.remote.seen_from(git), clock=clock)
+        branch.see(vault.refs.get(BRANCH, ""))
+        yield branch
+
+
+@contextmanager
+def _in_use(path: Path, *, alone: Callable[[], None]) -> Iterator[None]:
+    """Hold a share of the local repository; ``alone`` is called first if nobody else has one."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone()
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(file)
+
+
+def _tidy(git: Git) -> None:
+    """Remove what killed processes left, and put many small packs together; the newest tip is kept."""
+    if not (git.repo / "objects").is_dir():
+        return
+    clean_leftovers(git)
+    # A damaged repository is set aside when it is opened.
+    with suppress(GitError):
+        if sizes(git).packs > _REPACK_ABOVE_PACKS:
+            repack_geometric(git)
+        refs = git.text("for-each-ref", "--sort=-committerdate", "--format=%(refname)", _WORK).splitlines()
+        for ref in refs[1:]:
+            git.run("update-ref", "-d", ref)

@@ -1,0 +1,287 @@
+"""A restore from end to end: choose, look, plan; and once a person has agreed: save, apply, read back, receipt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from nbvault.clock import Clock, iso
+from nbvault.errors import ConfigurationError, LockedError, VaultError
+from nbvault.gitstore.lease import Holder
+from nbvault.gitstore.reader import BlobReader
+from nbvault.gitstore.restores import RECEIPT, RestoreBranch
+from nbvault.gitstore.upkeep import fetch_turn
+from nbvault.gitstore.vault import Vault
+from nbvault.model import DIRECTORY, Identity, ListedObject
+from nbvault.paths import extension_of
+from nbvault.recovery import again, carry, live
+from nbvault.recovery.carry import Carrier, Prepared
+from nbvault.recovery.deed import Manner
+from nbvault.recovery.lines import count_lines
+from nbvault.recovery.live import look
+from nbvault.recovery.plan import Entry, Known, Live, Overwrite, Wanted, folders_above, make_plan, with_lines
+from nbvault.recovery.receipt import (
+    Intent,
+    Receipt,
+    Record,
+    Status,
+    dump_receipt,
+    new_restore_id,
+    read_intents,
+    read_record,
+)
+from nbvault.recovery.selection import Kind, choose
+from nbvault.recovery.targets import assign, clean_path
+from nbvault.workspace.errors import NotFound
+
+T = TypeVar("T")
+
+
+class Workspace(carry.Workspace, live.Folders, Protocol):
+    """What a restore needs of the workspace."""
+
+    async def me(self) -> Identity:
+        """Whom the workspace takes us for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asked for. `at` as `moments.moment` takes it; `to` as given: a slash at its end means a folder."""
+
+    paths: tuple[str, ...]
+    at: str = ""
+    to: str = ""
+    remap: tuple[tuple[str, str], ...] = ()
+    overwrite: Overwrite = Overwrite.CHANGED
+
+    def options(self) -> dict[str, Any]:
+        """As they are kept in the intent."""
+        return {**asdict(self), "overwrite": self.overwrite.value}
+
+
+@dataclass(slots=True)
+class Restorer:
+    """Plans and carries out restores on an open, refreshed vault; from a thread without an event loop.
+
+    Args:
+        connect: Opens the workspace; called once for each step.
+        is_alive: Whether that holder's process runs; None where this machine cannot tell.
+        done: Called when an entry has its outcome.
+    """
+
+    vault: Vault
+    branch: RestoreBranch
+    connect: Callable[[], AbstractAsyncContextManager[Workspace]]
+    clock: Clock
+    holder: Holder
+    is_alive: Callable[[Holder], bool | None]
+    done: Callable[[], None] = lambda: None
+
+    # --- plans -------------------------------------------------------------------------------------------------------
+
+    def plan(self, request: Request) -> Prepared:
+        """What a restore would do; changes nothing.
+
+        Raises:
+            ConfigurationError: a path, a moment or a target that cannot be.
+            LockedError: another restore has some of these notebooks in hand.
+            NbvaultError: the vault or the workspace cannot tell.
+        """
+        selection = choose(self.vault, request.paths, at=request.at)
+        to = clean_path(request.to, what="--to") if request.to else ""
+        alone = len(selection.chosen) == 1 and selection.chosen[0].kind is Kind.NOTEBOOK
+
+        async def ask(workspace: Workspace) -> tuple[Identity, Live, list[Wanted]]:
+            into = request.to.rstrip().endswith("/")
+            into = into or (bool(to) and alone and await _is_folder(workspace, to))
+            wanted = assign(selection.chosen, to=to, into=into, remap=request.remap)
+            me, there = await _who_and_what(workspace, [each.target for each in wanted])
+            return me, there, wanted
+
+        me, there, wanted = self._ask(ask)
+        known = familiar(self.vault)
+        entries = make_plan(wanted, there, known=known, overwrite=request.overwrite)
+        entries = with_lines(entries, count_lines(entries, known, self.vault.git))
+        intent = self._intent(me, request.options(), entries)
+        intent = replace(intent, at=selection.label, commit=selection.commit)
+        manner = Manner(rewrite=request.overwrite is Overwrite.ALWAYS)
+        return self._checked(Prepared(intent, entries, manner, there.missing, selection.notes))
+
+    def undo(self, restore: str, *, forced: bool = False) -> Prepared:
+        """What taking a restore back would do; changes nothing.
+
+        Args:
+            forced: Also take back what somebody has changed since.
+
+        Raises:
+            ConfigurationError: there is no such restore, or it is open.
+            NbvaultError: as `plan`.
+        """
+        record = read_record(self.branch, restore)
+        wanted = again.wanted_back(record)
+        me, there = self._ask(lambda workspace: _who_and_what(workspace, [each.target for each in wanted]))
+        entries = make_plan(wanted, there)
+        options = {"undo": restore, "overwrite": (Overwrite.ALWAYS if forced else Overwrite.CHANGED).value}
+        intent = replace(self._intent(me, options, entries), undo_of=restore)
+        prepared = Prepared(intent, entries, Manner(forced=forced), there.missing, emptied=record.intent.folders)
+        return self._checked(prepared)
+
+    def resume(self, restore: str) -> Prepared:
+        """What is left to do of a restore that was interrupted; changes nothing.
+
+        Raises:
+            ConfigurationError: there is no such restore, or it is abandoned.
+            LockedError: it still runs.
+            NbvaultError: as `plan`.
+        """
+        record = read_record(self.branch, restore)
+        if record.status is Status.ABANDONED:
+            raise ConfigurationError(f"Restore {restore} was abandoned.", hint=f"`nbvault undo {restore}` undoes it.")
+        self._refuse_if_alive(record)
+        targets = sorted(again.targets_of(again.unfinished(record)))
+        _, there = self._ask(lambda workspace: _who_and_what(workspace, targets))
+        entries = again.left_to_do(record, there)
+        manner = Manner(resumed=True, forced=False)
+        return Prepared(record.intent, entries, manner, there.missing, record=record)
+
+    def abandon(self, restore: str) -> Receipt:
+        """Close an open restore: its notebooks are free for others again. What it did can be undone.
+
+        Raises:
+            ConfigurationError: there is no such restore, or it is not open.
+            LockedError: it still runs.
+        """
+        record = read_record(self.branch, restore)
+        if record.status is not None:
+            raise ConfigurationError(f"Restore {restore} is not open: it is {record.status.value}.")
+        self._refuse_if_alive(record)
+        receipt = Receipt(record.intent, Status.ABANDONED, 0, ended=iso(self.clock.now()), recorded=True)
+        self.branch.append(restore, {RECEIPT: dump_receipt(receipt)}, subject="abandoned")
+        return receipt
+
+    # --- deeds -------------------------------------------------------------------------------------------------------
+
+    def apply(self, prepared: Prepared, *, ask: Callable[[Sequence[Entry]], bool] = lambda _: False) -> Receipt:
+        """Do what the plan says; what goes wrong is in the receipt.
+
+        Args:
+            ask: Whether an undo shall take back these, too, that somebody has changed since.
+
+        Raises:
+            LockedError: another restore has taken some of these notebooks in hand meanwhile; nothing was changed.
+            NbvaultError: the intent could not be written; nothing was changed.
+        """
+        blobs = self.branch.blobs if prepared.intent.undo_of else self._blobs()
+        carrier = Carrier(
+            self.branch,
+            self.connect,
+            self.clock,
+            load=lambda oids: contents(blobs, oids),
+            check=lambda: self._refuse_overlaps(prepared.intent),
+            done=self.done,
+        )
+        return carrier.carry_out(prepared, ask)
+
+    # --- helpers -----------------------------------------------------------------------------------------------------
+
+    def _ask(self, question: Callable[[Workspace], Awaitable[T]]) -> T:
+        async def answer() -> T:
+            async with self.connect() as workspace:
+                return await question(workspace)
+
+        return asyncio.run(answer())
+
+    def _intent(self, me: Identity, options: Mapping[str, Any], entries: Sequence[Entry]) -> Intent:
+        now = self.clock.now()
+        return Intent(
+            restore=new_restore_id(now),
+            by=me.user_name,
+            started=iso(now),
+            options=options,
+            entries=entries,
+            holder=asdict(self.holder),
+        )
+
+    def _checked(self, prepared: Prepared) -> Prepared:
+        """The plan with the folders that it will make; refused if another restore has its notebooks in hand."""
+        self._refuse_overlaps(prepared.intent)
+        needed = {f for t in again.targets_of(prepared.entries) for f in folders_above(t)}
+        folders = tuple(sorted(needed & prepared.missing))
+        return replace(prepared, intent=replace(prepared.intent, folders=folders))
+
+    def _refuse_overlaps(self, intent: Intent) -> None:
+        """Nobody restores a notebook that another restore has in hand."""
+        mine = intent.targets
+        others = [each for each in self.branch.open_ids() if each != intent.restore]
+        for other in read_intents(self.branch, others) if mine and others else ():
+            if shared := sorted(mine & other.targets):
+                raise LockedError(
+                    f"Restore {other.restore} by {other.by}, begun at {other.started}, has {len(shared):,} of these "
+                    f"notebooks in hand, such as {shared[0]}, and has not ended.",
+                    hint=f"If it does not run any more: `nbvault restore --resume {other.restore}` finishes it, "
+                    f"`nbvault restore --abandon {other.restore}` sets it aside.",
+                )
+
+    def _refuse_if_alive(self, record: Record) -> None:
+        if record.status is None and record.intent.holder and self.is_alive(Holder(**record.intent.holder)):
+            intent = record.intent
+            raise LockedError(
+                f"Restore {intent.restore} by {intent.by} still runs (process {intent.holder['pid']}).",
+                hint="Wait until it has ended, or stop it.",
+            )
+
+    def _blobs(self) -> BlobReader:
+        """The vault's blobs; fetched in turn with whoever else uses this local repository."""
+
+        def fetch(oids: list[str]) -> None:
+            with fetch_turn(self.vault.git.repo):
+                self.vault.remote.fetch_objects(oids)
+
+        return BlobReader(self.vault.git, fetch)
+
+
+def contents(blobs: BlobReader, oids: Sequence[str]) -> dict[str, bytes]:
+    """Many blobs at once; those that are missing or damaged are left out.
+
+    Raises:
+        RemoteUnreachable, AuthenticationError, GitError: the remote cannot be asked for what is not here.
+    """
+    wanted = list(dict.fromkeys(oids))
+    try:
+        return dict(blobs.read(wanted))
+    except VaultError:
+        found: dict[str, bytes] = {}
+        for oid in wanted:
+            with suppress(VaultError):
+                found |= blobs.read([oid])
+        return found
+
+
+async def _who_and_what(workspace: Workspace, targets: Sequence[str]) -> tuple[Identity, Live]:
+    me, there = await asyncio.gather(workspace.me(), look(workspace, targets))
+    return me, there
+
+
+async def _is_folder(workspace: Workspace, path: str) -> bool:
+    try:
+        return (await workspace.get_status(path)).kind == DIRECTORY
+    except NotFound:
+        return False
+
+
+def familiar(vault: Vault) -> Callable[[ListedObject], Known | None]:
+    """What the vault knows of a listed notebook: its blob, if id, path and times are those of the last backup."""
+    rows, blob_at = vault.meta.rows, vault.blob_at
+
+    def known(listed: ListedObject) -> Known | None:
+        row = rows.get(listed.object_id)
+        if row is None or row.path != listed.path or not listed.modified_at_ms:
+            return None
+        if (row.modified_at_ms, row.interactive_at_ms) != (listed.modified_at_ms, listed.interactive_at_ms):
+            return None
+        return Known(blob_at[row.repo_path], extension_of(row.repo_path))
+
+    return known
