@@ -85,11 +85,17 @@ class Place:
         self.folder = folder
         self.clock = HastyClock()
         self.screen = Silent()
+        self.remote = emulator.git_url
         self.environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ},
             "WORKSPACE_TOKEN": emulator.workspace_token,
             "GIT_TOKEN": emulator.git_token,
         }
+
+    def by_path(self) -> Place:
+        """The same with a remote that is a folder: half the processes, for tests that are not about the server."""
+        self.remote = str(self.server)
+        return self
 
     @property
     def local(self) -> Path:
@@ -108,7 +114,7 @@ class Place:
             "workspace.token": "env:WORKSPACE_TOKEN",
             "workspace.root": ROOT,
             "workspace.retry_s": 0.4,
-            "vault.remote": self.emulator.git_url,
+            "vault.remote": self.remote,
             "vault.path": str(self.local),
             "vault.token": "env:GIT_TOKEN",
             "state.url": f"sqlite:///{self.folder / 'state.db'}",
@@ -208,7 +214,7 @@ class Place:
         """Another nbvault for the same vault, with nothing of its own yet."""
         folder.mkdir(parents=True)
         other = Place(self.emulator, folder)
-        other.clock = self.clock
+        other.clock, other.remote = self.clock, self.remote
         return other
 
     def commit(self, branch: str, files: Mapping[str, str], *, message: str = "By hand", also: str = "") -> str:

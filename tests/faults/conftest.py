@@ -19,7 +19,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 
 @pytest.fixture
 def place(template: Template, tmp_path: Path) -> Iterator[Place]:
-    """80 notebooks, all saved by a first sync."""
+    """80 notebooks, all saved by a first sync a day ago; the remote is a folder."""
+    with template.copy(tmp_path / "place") as copied:
+        yield copied.by_path()
+
+
+@pytest.fixture
+def served(template: Template, tmp_path: Path) -> Iterator[Place]:
+    """The same with the remote behind the emulator's HTTP server, which can misbehave."""
     with template.copy(tmp_path / "place") as copied:
         yield copied
 

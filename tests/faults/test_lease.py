@@ -162,8 +162,9 @@ def test_a_killed_run_is_followed_at_once(place: Place, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["whole", "partial", "no token", "refused push"])
-def test_the_lease_is_given_back_after_every_end(place: Place, how: str) -> None:
+def test_the_lease_is_given_back_after_every_end(served: Place, how: str) -> None:
     """Whatever the end, the tip of the lease is a release by the session."""
+    place = served
     place.emulator.edit(EDITED, source("edited"))
     faults: dict[str, dict[str, Any]] = {
         "whole": {"kind": "latency", "ms": 1},

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from fault_places import DAY_S, Place, source
+from nbvault.gitstore.reader import missing_objects
+from nbvault.gitstore.runner import Git
+from nbvault.gitstore.upkeep import clean_leftovers
 
 FOLDER = "/Clients/2024/ENG-1001/NOTEBOOKS"
 EDITED = f"{FOLDER}/00_ingest_ledger"
@@ -142,20 +145,20 @@ def empty_loose_objects(repo: Path) -> None:
 DAMAGE: list[Callable[[Path], None]] = [
     shutil.rmtree,
     cut_pack,
-    lose_packs,
-    lose_refs,
     break_refs,
     lose_head,
-    break_config,
-    lose_config,
     lose_objects,
-    lose_indexes,
     stale_locks,
     empty_loose_objects,
 ]
+MORE_DAMAGE = [lose_packs, lose_refs, break_config, lose_config, lose_indexes]
 
 
-@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize(
+    "damage",
+    [*DAMAGE, *(pytest.param(damage, marks=pytest.mark.campaign) for damage in MORE_DAMAGE)],
+    ids=lambda damage: damage.__name__,
+)
 def test_a_damaged_local_repository_is_mended_from_the_remote(place: Place, damage: Callable[[Path], None]) -> None:
     """Whatever is broken: the session is complete and incremental, and so is the one after it."""
     damage(place.local)
@@ -165,6 +168,18 @@ def test_a_damaged_local_repository_is_mended_from_the_remote(place: Place, dama
     place.assert_whole(report)
     place.emulator.edit(EDITED, source("edited again"))
     place.assert_whole(place.sync())
+
+
+def test_an_object_without_a_byte_is_no_object(place: Place) -> None:
+    """What a power cut leaves is removed, or git would take it for present and never fetch it again."""
+    git = Git(place.local, place.environment)
+    whole = git.run("hash-object", "-w", "--stdin", stdin=b"whole").text
+    torn = git.run("hash-object", "-w", "--stdin", stdin=b"torn").text
+    path = place.local / "objects" / torn[:2] / torn[2:]
+    path.chmod(0o644)
+    path.write_bytes(b"")
+    assert clean_leftovers(git).paths == (f"objects/{torn[:2]}/{torn[2:]}",)
+    assert missing_objects(git, [whole, torn]) == [torn]
 
 
 # --- no space --------------------------------------------------------------------------------------------------------

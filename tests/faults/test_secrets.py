@@ -34,10 +34,10 @@ def spellings(token: str) -> set[bytes]:
 
 
 @pytest.fixture
-def watched(place: Place, tmp_path: Path) -> Place:
+def watched(served: Place, tmp_path: Path) -> Place:
     """A machine whose git writes down every command line and environment."""
-    place.environment |= watching_git(tmp_path / "bin", tmp_path / "calls")
-    return place
+    served.environment |= watching_git(tmp_path / "bin", tmp_path / "calls")
+    return served
 
 
 def watching_git(folder: Path, calls: Path) -> dict[str, str]:

@@ -44,13 +44,15 @@ def test_the_slice_is_taken_once_a_day(place: Place) -> None:
     assert place.sync(changes=DAYS).requests.export > 0
 
 
-def test_a_failed_session_has_not_done_the_slice(place: Place) -> None:
+def test_a_failed_session_has_not_done_the_slice(served: Place) -> None:
     """The next one of the day does it."""
+    place = served
     place.emulator.faults({"kind": "push-rejected", "refs": "refs/heads/main"})
     edit_without_a_trace(place, f"{FOLDER}/00_ingest_ledger")
     place.emulator.edit(f"{FOLDER}/01_clean_ledger", source("edited"))
     assert place.sync(changes=DAYS).exit_code == 1
     place.emulator.faults()
+    place.by_path()
     for _ in range(5):
         place.sync(changes=DAYS)
         place.clock.wait(DAY_S)

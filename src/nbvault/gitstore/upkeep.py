@@ -67,6 +67,8 @@ def clean_leftovers(git: Git) -> Leftovers:
 def _stale(repo: Path) -> Iterator[Path]:
     for pattern in _STALE:
         yield from repo.glob(pattern)
+    # A power cut leaves loose objects without a byte; git takes them for present and fails for ever.
+    yield from (path for path in repo.glob("objects/??/*") if path.is_file() and not path.stat().st_size)
 
 
 def _keeps(repo: Path) -> Iterable[Path]:
