@@ -74,12 +74,17 @@ def test_marked_forms_of_different_names_never_share_a_key(one: str, other: str,
 
 @given(text=names())
 def test_the_key_is_idempotent_and_blind_to_case_and_composition(text: str) -> None:
-    """Changing case or normal form does not change the key."""
+    """Changing case or normal form does not change the key.
+
+    Case is changed in marks that are in canonical order, as systems that look at marks at all have them: the capital of
+    an iota subscript is a letter, to which marks that stood behind it out of order would attach themselves.
+    """
     assert key(key(text)) == key(text)
+    ordered = unicodedata.normalize("NFD", text)
     for same in (
-        text.upper(),
-        text.lower(),
-        text.swapcase(),
+        ordered.upper(),
+        ordered.lower(),
+        ordered.swapcase(),
         *(unicodedata.normalize(f, text) for f in ("NFC", "NFD")),
     ):
         assert key(same) == key(text)

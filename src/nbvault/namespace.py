@@ -6,7 +6,18 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from nbvault.model import Row
-from nbvault.paths import PATH_LIMIT_BYTES, Form, PathTooLong, UnwritablePath, folder_forms, forms, key
+from nbvault.paths import (
+    PATH_LIMIT_BYTES,
+    Form,
+    PathTooLong,
+    UnwritablePath,
+    folder_forms,
+    forms,
+    is_spelled,
+    key,
+    plain_folder_form,
+    plain_form,
+)
 
 VAULT_FILES = ("README.md", ".gitattributes", ".gitignore")
 
@@ -15,12 +26,14 @@ class _Folder:
     """A folder with something in it. In `entries` a file is its name, and a list holds what shares a key.
 
     Sharing happens only to what was there already: foreign files, and names that a newer Unicode folds differently.
+    `spelled` counts the entries of marked forms: where there are none, none need be looked for.
     """
 
-    __slots__ = ("entries", "name")
+    __slots__ = ("entries", "name", "spelled")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.spelled = 0
         self.entries: dict[str, _Entry | list[_Entry]] = {}
 
     def at(self, name_key: str) -> Sequence[_Entry]:
@@ -32,10 +45,12 @@ class _Folder:
     def add(self, name_key: str, entry: _Entry) -> None:
         others = self.at(name_key)
         self.entries[name_key] = [*others, entry] if others else entry
+        self.spelled += is_spelled(_name_of(entry))
 
     def remove(self, name_key: str, entry: _Entry) -> None:
         left = list(self.at(name_key))
         left.remove(entry)
+        self.spelled -= is_spelled(_name_of(entry))
         if not left:
             del self.entries[name_key]
         else:
@@ -155,15 +170,34 @@ class Namespace:
         chosen: list[str] = []
         folder: _Folder | None = self._root
         for name in components[:-1]:
-            form = _choose_form(folder, folder_forms(name), is_file=False, mark=mark)
+            form = _plain_form(folder, plain_folder_form(name), is_file=False) or _choose_form(
+                folder, folder_forms(name), is_file=False, mark=mark
+            )
             if form is None:
                 return None
             chosen += form
             folder = _descend(folder, form)
-        form = _choose_form(folder, forms(components[-1], extension), is_file=True, mark=mark)
+        form = _plain_form(folder, plain_form(components[-1], extension), is_file=True) or _choose_form(
+            folder, forms(components[-1], extension), is_file=True, mark=mark
+        )
         if form is None:
             return None
         return _checked("/".join((*chosen, *form)), components)
+
+
+def _name_of(entry: _Entry) -> str:
+    return entry if isinstance(entry, str) else entry.name
+
+
+def _plain_form(folder: _Folder | None, plain: Form | None, *, is_file: bool) -> Form | None:
+    """The plain form where it is beyond question, which it nearly always is; None where all must be weighed."""
+    if plain is None or folder is None:
+        return plain
+    there = folder.at(key(plain[0]))
+    if not there:
+        return None if folder.spelled else plain
+    stands = folder.holds_file(plain[0]) if is_file else folder.folder(plain[0]) is not None
+    return plain if stands else None
 
 
 def _choose_form(folder: _Folder | None, options: tuple[Form, ...], *, is_file: bool, mark: bool) -> Form | None:

@@ -145,14 +145,29 @@ def forms(name: str, extension: str = "") -> tuple[Form, ...]:
     Raises:
         ValueError: the name is empty or has a `/` in it.
     """
+    plain, marked = plain_form(name, extension), _marked(name, extension)
+    return (plain, marked) if plain else (marked,)
+
+
+def plain_form(name: str, extension: str = "") -> Form | None:
+    """The first of `forms`, without spelling the others; None for a name that is too long for it.
+
+    Raises:
+        ValueError: the name is empty or has a `/` in it.
+    """
     if not name or "/" in name:
         raise ValueError(f"{name!r} is no name of a notebook or folder")
     plain = _plain(name) + extension
-    marked = _marked(name, extension)
-    return ((plain,), marked) if len(plain.encode()) <= COMPONENT_LIMIT_BYTES else (marked,)
+    return (plain,) if len(plain) <= COMPONENT_LIMIT_BYTES >= len(plain.encode()) else None
+
+
+def is_spelled(component: str) -> bool:
+    """Whether a component belongs to a marked form."""
+    return MARK in component or component.endswith(CONTINUED)
 
 
 folder_forms = lru_cache(maxsize=4096)(forms)
+plain_folder_form = lru_cache(maxsize=4096)(plain_form)
 
 
 def _plain(name: str) -> str:

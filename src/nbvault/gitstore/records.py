@@ -8,7 +8,7 @@ from typing import Any
 
 from nbvault.errors import VaultError
 from nbvault.model import Language, NotebookFormat, Problem, Rename, Row, State, Tombstone
-from nbvault.paths import extension_for, folder_forms, forms, relative
+from nbvault.paths import extension_for, folder_forms, forms, plain_folder_form, plain_form, relative
 
 
 def dump_lines(items: Iterable[Mapping[str, Any]]) -> bytes:
@@ -37,9 +37,9 @@ def load_lines(data: bytes, *, name: str) -> Iterator[dict[str, Any]]:
 def plain_repo_path(root: str, path: str, extension: str) -> str:
     """The preferred repository path of a notebook: every name in its first form."""
     *folders, name = relative(root, path)
-    return "/".join(
-        part for form in (*(folder_forms(f)[0] for f in folders), forms(name, extension)[0]) for part in form
-    )
+    chosen = [*(plain_folder_form(f) or folder_forms(f)[0] for f in folders)]
+    chosen.append(plain_form(name, extension) or forms(name, extension)[0])
+    return "/".join(part for form in chosen for part in form)
 
 
 def dump_row(row: Row, root: str) -> dict[str, Any]:
