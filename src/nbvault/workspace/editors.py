@@ -55,6 +55,8 @@ class Editors:
         task = self._known.get(user_id)
         if task is None:
             task = self._known[user_id] = asyncio.ensure_future(self._look_up(user_id))
+            # All who asked may have been cancelled by then; asyncio would print what nobody has looked at.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
         # One caller that is cancelled must not take the answer from the others.
         return await asyncio.shield(task)
 
