@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "How the last sessions ended, and what is protected.",
     "history": "The versions of a notebook, across renames.",
     "show": "A notebook as it was.",
+    "diff": "What changed in a notebook, cell by cell.",
     "restore": "Bring notebooks back as they were.",
     "undo": "Take a restore back.",
     "verify": "Compare the vault with the workspace.",
