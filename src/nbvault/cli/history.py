@@ -1,4 +1,4 @@
-"""`nbvault history PATH`: the versions of a notebook."""
+"""`nbvault history PATH`: the versions of a notebook; `--deleted`: what is gone."""
 
 from __future__ import annotations
 
@@ -8,23 +8,39 @@ import click
 
 from nbvault.cli import output
 from nbvault.cli.options import config_option, json_option, load
-from nbvault.cli.output import shown
+from nbvault.cli.output import number, shown
 
 if TYPE_CHECKING:
+    from nbvault.gitstore.vault import Vault
+    from nbvault.recovery.bygone import Gone
     from nbvault.recovery.history import Version
 
 
 @click.command("history")
-@click.argument("path")
+@click.argument("path", metavar="PATH", default="")
+@click.option("--deleted", is_flag=True, help="What is gone there (a notebook, a folder or a glob), or everywhere.")
 @config_option
 @json_option
-def command(*, path: str, as_json: bool) -> None:
-    """The versions of a notebook, newest first, across renames; also of one that was deleted."""
-    from nbvault.recovery.history import history
+def command(*, path: str, deleted: bool, as_json: bool) -> None:
+    """The versions of a notebook, newest first, across renames; also of one that was deleted.
+
+    With --deleted, the notebooks that are gone: since when, by whom if known, and the last good version.
+    """
     from nbvault.wiring import read_vault
 
+    if not path and not deleted:
+        raise click.UsageError("Missing argument 'PATH'.", click.get_current_context())
     with read_vault(load(), warn=output.note) as vault:
-        versions = history(vault, path)
+        if deleted:
+            _tell_gone(vault, path, as_json=as_json)
+        else:
+            _tell_versions(vault, path, as_json=as_json)
+
+
+def _tell_versions(vault: Vault, path: str, *, as_json: bool) -> None:
+    from nbvault.recovery.history import history
+
+    versions = history(vault, path)
     with output.unless_nobody_reads():
         if as_json:
             output.emit([version.as_json() for version in versions])
@@ -33,6 +49,25 @@ def command(*, path: str, as_json: bool) -> None:
                 output.say(_in_words(version))
 
 
+def _tell_gone(vault: Vault, place: str, *, as_json: bool) -> None:
+    from nbvault.recovery.bygone import bygone
+
+    found = bygone(vault, place)
+    with output.unless_nobody_reads():
+        if as_json:
+            output.emit([gone.as_json() for gone in found])
+            return
+        for gone in found:
+            output.say(_gone_in_words(gone))
+        output.note(f"{number(len(found), 'deleted notebook')}{f' in {shown(place)}' if place else ''}.")
+
+
 def _in_words(version: Version) -> str:
     what = f"{version.at:%Y-%m-%d %H:%M} UTC  {version.commit[:12]}  {version.change.value:8}"
     return f"{what}  {shown(version.author.name)}  {shown(version.path)}"
+
+
+def _gone_in_words(gone: Gone) -> str:
+    when = f"{gone.at:%Y-%m-%d %H:%M} UTC" if gone.at else gone.session
+    last = f"{gone.commit[:12]} of {gone.saved_at:%Y-%m-%d %H:%M} UTC" if gone.saved_at else f"blob {gone.blob[:12]}"
+    return f"{when}  deleted by {shown(gone.by.name)}  {shown(gone.path)}  (last good version: {last})"

@@ -1,0 +1,39 @@
+"""Which part of the workspace a person means: a notebook, a folder, or a glob; and the files of the vault below it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from nbvault.paths import workspace_path
+from nbvault.recovery.names import spellings
+from nbvault.recovery.notebooks import Notebooks
+from nbvault.recovery.selection import glob
+
+_WILD = re.compile(r"[*?]")
+
+
+def within(root: str, place: str) -> Callable[[str], bool]:
+    """Whether a workspace path is meant by ``place``: it is it, lies below it, or matches it; empty means all."""
+    if not place:
+        return lambda _path: True
+    if place.rstrip("/") in ("", root.rstrip("/")):
+        return lambda _path: True
+    wanted = spellings(root, place)
+    patterns = [glob(each) for each in wanted if _WILD.search(each)]
+
+    def is_meant(path: str) -> bool:
+        named = any(path == each or path.startswith(each + "/") for each in wanted)
+        return named or any(pattern.fullmatch(path) for pattern in patterns)
+
+    return is_meant
+
+
+def path_of(notebooks: Notebooks) -> Callable[[str], str]:
+    """What gives the workspace path of a repository path; empty for files that are no notebook's."""
+    moves = (rename for moves in notebooks.renames.values() for rename in moves)
+    ours = {row.repo_path for row in notebooks.rows.values()}
+    ours.update(stone.repo_path for stone in notebooks.stones.values())
+    ours.update(rename.old_repo_path for rename in moves)
+    root = notebooks.root
+    return lambda repo_path: workspace_path(root, repo_path) if repo_path in ours else ""
