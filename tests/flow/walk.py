@@ -194,17 +194,21 @@ class Walk:
         self.faults, self.dark = [], []
         self.emulator.faults()
 
+    def _literal(self, paths: set[str]) -> str:
+        """One of these paths that is no pattern: a fault meets every path that its own matches."""
+        return self.draw.choice(sorted(path for path in paths if not {"*", "?"} & set(path)) or [f"{ROOT}/nowhere"])
+
     def _hole(self) -> None:
-        folder = self.draw.choice(sorted(self.crowd.folders))
+        folder = self._literal(self.crowd.folders)
         self._put({"kind": "hole", "path": folder, "admin": self.draw.random() < 0.3}, dark=(folder,))
 
     def _unreadable(self) -> None:
-        folder = self.draw.choice(sorted(self.crowd.folders))
+        folder = self._literal(self.crowd.folders)
         kind = self.draw.choice(LIST_FAULTS)
         self._put({**kind, "match": {"endpoint": "list", "path": folder}}, dark=(folder,))
 
     def _stubborn(self) -> None:
-        path = self.draw.choice(sorted(self.crowd.notebooks) or [ROOT])
+        path = self._literal(self.crowd.notebooks)
         kind = self.draw.choice(EXPORT_FAULTS)
         self._put({**kind, "match": {"endpoint": "export", "path": path}}, dark=(path,))
 
@@ -221,6 +225,8 @@ class Walk:
             match = {"endpoint": self.draw.choice(["list", "export"]), "nth": self.draw.randrange(1, 40)}
             when = self.draw.choice(["before", "after"])
             self._put({"kind": "do", "do": operations, "when": when, "match": match})
+            # Nothing of it has happened yet.
+            self._look()
 
     def _refused(self) -> None:
         refs = self.draw.choice(["refs/heads/main", "refs/heads/*", "refs/heads/nbvault/meta", "refs/tags/*"])
