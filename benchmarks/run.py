@@ -181,8 +181,9 @@ def page(table: str, options: argparse.Namespace) -> str:
     return (
         "# Benchmarks\n\n"
         "Written by `make bench` (10,000 notebooks) or `make bench-full` (10,000 and 70,000); the program is\n"
-        "`benchmarks/run.py`. Workspace and Git server are the emulator, on the same machine and so on the same cores:\n"
-        "read CPU seconds and ratios before wall times. *New machine*: neither local repository nor state store.\n"
+        "`benchmarks/run.py`. Workspace and Git server are the emulator, on the same machine and so on the same\n"
+        "cores: read CPU seconds and ratios before wall times. *New machine*: neither local repository nor state\n"
+        "store. A sync that found deletions lists its folders twice: that is the proof of design.md, section 4.\n"
         "*Peak MB git* is the largest single git process.\n\n"
         f"{cores} cores, Python {platform.python_version()}, {limits}, {options.latency_ms} ms latency, "
         f"median of {options.runs}.\n\n{table}\n"

@@ -46,6 +46,10 @@ ATTEMPTS = 3
 STOP_WITHIN_S = 15.0
 
 
+RECORDS_LOST = (
+    "The vault has conclusions but no records of its notebooks: its branch nbvault/meta is gone. Everything was saved "
+    "anew; files of notebooks that were deleted meanwhile stay on main as if they were people's."
+)
 T = TypeVar("T")
 
 
@@ -123,6 +127,7 @@ class GitSyncEngine:
         concluded = await self._blocking(self._vault.concluded_content)
         self._resumed = concluded != self._vault.meta.content
         self._first = not concluded
+        records_lost = bool(concluded) and self._vault.is_new
         planner = await asyncio.to_thread(self._planner)
         self._scan_started = self._now()
         survey = self._survey = self._new_survey(planner)
@@ -132,6 +137,7 @@ class GitSyncEngine:
         verdict = self._judge(findings, accepted, trusted=trusted)
         plan = self._plan(planner, survey.ledger, verdict)
         ending = self._ending(survey)
+        ending.notes += [RECORDS_LOST] if records_lost else []
         ending.found(findings, verdict, deleted=len(plan.tombstones), problems_before=self._vault.meta.problems)
         check_ledger(ending.counts)
         if self._options.dry_run:
