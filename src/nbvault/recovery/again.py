@@ -66,12 +66,14 @@ def left_to_do(record: Record, live: Live) -> list[Entry]:
 
 def unfinished(record: Record) -> list[Entry]:
     """The entries without a final result."""
-    outcomes = record.outcomes
-    return [
-        entry
-        for entry in record.intent.entries
-        if entry.number not in outcomes or outcomes[entry.number].result in UNFINISHED
-    ]
+    return [entry for entry in record.intent.entries if _is_unfinished(record.outcomes.get(entry.number))]
+
+
+def _is_unfinished(outcome: Outcome | None) -> bool:
+    """Also what was written and could not be read back."""
+    if outcome is None or outcome.result in UNFINISHED:
+        return True
+    return outcome.result is Result.RESTORED and not outcome.verified
 
 
 def _again(entry: Entry, record: Record, live: Live) -> Entry:

@@ -80,13 +80,11 @@ class Applier:
         workers = [asyncio.create_task(self._work(queue)) for _ in range(WORKERS)]
         feeding = asyncio.create_task(self._feed(entries, queue))
         try:
-            # A worker ends only by a fault of the program.
+            # A worker ends only by a fault of the program, and nobody would take what is still in the queue.
             await asyncio.wait([feeding, *workers], return_when=asyncio.FIRST_COMPLETED)
-            broken = next((task for task in workers if task.done()), None)
-            if broken is not None:
-                broken.result()
-            await feeding
-            await queue.join()
+            for task in (feeding, *workers):
+                if task.done():
+                    task.result()
         finally:
             for task in (feeding, *workers):
                 task.cancel()
@@ -98,7 +96,7 @@ class Applier:
         for start in range(0, len(entries), SLICE):
             batch = entries[start : start + SLICE]
             if self._ended:
-                return
+                break
             data = await self._contents([e.blob for e in batch if e.action.writes and e.blob])
             for entry in batch:
                 if not entry.action.writes:
@@ -108,6 +106,7 @@ class Applier:
                     self._settle(entry, Outcome(entry.action, Result.FAILED, why) if why else _not_done(entry))
                 else:
                     await queue.put((entry, data.get(entry.blob, b"")))
+        await queue.join()
 
     async def _contents(self, blobs: Sequence[str]) -> Mapping[str, bytes]:
         try:

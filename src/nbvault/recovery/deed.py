@@ -109,6 +109,7 @@ class Deed:
         found = await self._saved()
         if isinstance(found, Outcome):
             return found
+        self._around.go_on()
         if self._entry.action is Action.DELETE:
             return await self._delete()
         return await (self._overwrite(found) if self._fits(found) else self._replace(found))
@@ -143,7 +144,6 @@ class Deed:
                 if spared := self._spared(image):
                     return spared
                 self._pre = await self._around.save(self._entry.number, self._target, image)
-                self._around.go_on()
                 now, native = await self._workspace.inspect(self._target)
                 if now.kind != NOTEBOOK:
                     return self._outcome(Result.MOVED, f"a {now.kind} is there now")
