@@ -86,12 +86,12 @@ def command(*, path: Path | None, host: str | None, root: str, remote: str | Non
 
 def configuration(*, host: str | None, root: str, remote: str | None) -> str:
     """The text of a configuration with every key that the documentation names."""
-    local = remote is not None and not remote.startswith("https://")
+    local = remote is not None and not remote.startswith(("https://", "http://"))
     return _TEMPLATE.format(
         host_line=f"host = {_quoted(host)}" if host else f"# host = {_quoted(_HOST)}   # or DATABRICKS_HOST",
         root=_quoted(root),
         remote=_quoted(remote or _REMOTE),
-        token_line='# token = "env:AZURE_DEVOPS_PAT"   # for https://' if local else 'token = "env:AZURE_DEVOPS_PAT"',
+        token_line='# token = "env:AZURE_DEVOPS_PAT"   # for http(s)://' if local else 'token = "env:AZURE_DEVOPS_PAT"',
     )
 
 

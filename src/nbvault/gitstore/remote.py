@@ -256,7 +256,13 @@ class Remote:
         environment, secrets = credentials(self.url, token)
         done = git.run(*args, stdin=stdin, environment=environment, secrets=secrets, ok=range(-64, 256))
         if done.returncode not in ok:
-            raise remote_failure(self.url, done.stderr, pushing="push" in args)
+            failure = remote_failure(self.url, done.stderr, pushing="push" in args)
+            if isinstance(failure, AuthenticationError) and not token:
+                raise AuthenticationError(
+                    f"The remote {self.url} wants credentials, and none are configured.",
+                    hint='Set vault.token, such as "env:AZURE_DEVOPS_PAT", and that variable.',
+                )
+            raise failure
         return done
 
     def _retried(self, attempt: Callable[[], _Result]) -> _Result:
