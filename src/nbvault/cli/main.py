@@ -27,6 +27,7 @@ COMMANDS = {
     "history": "The versions of a notebook, across renames.",
     "show": "A notebook as it was.",
     "diff": "What changed in a notebook, cell by cell.",
+    "search": "Where a text stands, now, then or in any version.",
     "restore": "Bring notebooks back as they were.",
     "undo": "Take a restore back.",
     "verify": "Compare the vault with the workspace.",

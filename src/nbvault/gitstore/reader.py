@@ -159,6 +159,24 @@ def log(
     yield from _log(git, options, changes=changes or bool(paths))
 
 
+def blob_log(git: Git, tip: str) -> Iterator[tuple[Commit, tuple[TreeDifference, ...]]]:
+    """The history of ``tip`` along first parents, newest first: each commit with the files that it set or removed.
+
+    Needs commits and trees only, no blobs.
+
+    Raises:
+        GitError: the tip is not here.
+    """
+    shape = ("-z", f"--format=tformat:{_FORMAT}", "--raw", "--no-abbrev", "--no-renames", "--root", "--first-parent")
+    with git.offline().spawn("log", *shape, "--encoding=UTF-8", "--no-color", "--no-mailmap", tip, "--") as process:
+        tokens = _tokens(process)
+        token = next(tokens, None)
+        while token is not None:
+            fields = [token, *(next(tokens) for _ in _FIELDS[1:])]
+            token, found = _differences(tokens)
+            yield _commit([decode(field) for field in fields]), found
+
+
 def _log(git: Git, options: Sequence[str], *, changes: bool) -> Iterator[LogEntry]:
     shape = ["--name-status", "--no-renames", "--root"] if changes else ["--no-patch"]
     common = ("-z", f"--format=tformat:{_FORMAT}", "--encoding=UTF-8", "--no-color", "--no-mailmap", *shape)
@@ -180,6 +198,19 @@ def _changes(tokens: Iterator[bytes]) -> tuple[bytes | None, tuple[PathChange, .
             return status, tuple(found)
         if status:
             found.append(PathChange(status.decode(), decode(next(tokens))))
+    return None, tuple(found)
+
+
+def _differences(tokens: Iterator[bytes]) -> tuple[bytes | None, tuple[TreeDifference, ...]]:
+    """The raw changes that follow a commit, and the sha of the next commit, or None at the end."""
+    found: list[TreeDifference] = []
+    for token in tokens:
+        head = token.lstrip(b"\n")
+        if head.startswith(b":"):
+            _, _, old_oid, new_oid, _ = head.decode().split()
+            found.append(TreeDifference(decode(next(tokens)), _absent(old_oid), _absent(new_oid)))
+        elif head:
+            return head, tuple(found)
     return None, tuple(found)
 
 

@@ -1,0 +1,191 @@
+"""Where a text stands: in the notebooks as of a moment, or in every version that any of them ever had."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from nbvault.clock import iso
+from nbvault.gitstore.reader import Commit, blob_log, ls_tree
+from nbvault.gitstore.vault import Vault
+from nbvault.paths import extension_of
+from nbvault.recovery.history import SESSION
+from nbvault.recovery.moments import moment
+from nbvault.recovery.needle import Hit, Needle
+from nbvault.recovery.notebooks import Notebooks
+from nbvault.recovery.places import path_of, within
+
+# One process of git reads so many blobs, sorted by base name for that is how they are packed; several read at once.
+_CHUNK = 1000
+_READERS = min(os.cpu_count() or 1, 8)
+# The first versions are searched at once, then as many as a fetch of missing blobs is worth.
+_FIRST_BATCH = 200
+_BATCH = 20_000
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A session, by its commit and when it began; `session` is empty for a commit of people's."""
+
+    commit: str
+    session: str
+    at: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """As ``search --json`` prints it."""
+        return {"commit": self.commit, "session": self.session, "at": iso(self.at)}
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A line of a notebook in which the text was found.
+
+    `since` is the session that saved this content at this path, and `until` the one that replaced or removed it: None
+    while it is there. Both are None where only one moment was searched.
+    """
+
+    path: str
+    hit: Hit
+    blob: str
+    since: Sighting | None = None
+    until: Sighting | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As ``search --json`` prints it."""
+        found: dict[str, Any] = {"path": self.path, **self.hit._asdict(), "blob": self.blob}
+        if self.since:
+            found |= {"since": self.since.as_json(), "until": self.until.as_json() if self.until else None}
+        return found
+
+
+def search(
+    vault: Vault, needle: Needle, *, place: str = "", at: str = "", progress: Progress = lambda _done: None
+) -> list[Match]:
+    """Every line with it in the notebooks as of a moment, sorted by path.
+
+    Args:
+        place: As `places.within` takes it; empty for everything.
+        at: As `moment` takes it; empty for the last protected version.
+        progress: Told after each part how many notebooks have been searched.
+
+    Raises:
+        ConfigurationError: no such moment, or no backup yet.
+        VaultError, RemoteUnreachable: blobs are missing, here and there.
+    """
+    notebooks = Notebooks.of(vault)
+    commit = moment(vault, at).commit if at else vault.meta.content
+    is_meant, path_at = within(notebooks.root, place), path_of(notebooks)
+    found: dict[_Blob, list[str]] = {}
+    for entry in sorted(ls_tree(vault.git, commit), key=lambda entry: entry.path.rpartition("/")[2]):
+        path = path_at(entry.path) if entry.kind == "blob" else ""
+        if path and is_meant(path):
+            found.setdefault(_Blob(entry.oid, extension_of(entry.path)), []).append(path)
+    vault.blobs.ensure(blob.oid for blob in found)
+    with _searched(vault, needle, progress) as searched:
+        hits = dict(zip(found, searched(list(found)), strict=True))
+    places = sorted((path, blob) for blob, paths in found.items() if hits[blob] for path in paths)
+    return [Match(path, hit, blob.oid) for path, blob in places for hit in hits[blob]]
+
+
+def search_all(
+    vault: Vault, needle: Needle, *, place: str = "", progress: Progress = lambda _done: None
+) -> Iterator[Match]:
+    """Every line with it in every version that any notebook ever had, the newest versions first, as they are found.
+
+    Each content is read once, however many notebooks had it; it is told for each of them and each time. Missing blobs
+    are fetched in batches.
+
+    Raises:
+        ConfigurationError: no backup yet.
+        VaultError, RemoteUnreachable: blobs or the history are missing, here and there.
+    """
+    notebooks = Notebooks.of(vault)
+    vault.whole_history()
+    is_meant = within(notebooks.root, place)
+    lives = (life for life in _lives(vault, notebooks) if is_meant(life.path))
+    known: dict[_Blob, Sequence[Hit]] = {}
+    with _searched(vault, needle, progress) as searched:
+        for batch in _batches(lives):
+            new = list(dict.fromkeys(life.blob for life in batch if life.blob not in known))
+            vault.blobs.ensure(blob.oid for blob in new)
+            results = searched(new)
+            waiting = iter(new)
+            for life in batch:
+                while life.blob not in known:
+                    known[next(waiting)] = next(results)
+                hits = known[life.blob]
+                yield from (Match(life.path, hit, life.blob.oid, life.since, life.until) for hit in hits)
+
+
+class _Blob(NamedTuple):
+    oid: str
+    extension: str
+
+
+class _Life(NamedTuple):
+    """A content at a path, from the session that saved it to the one that replaced or removed it."""
+
+    path: str
+    blob: _Blob
+    since: Sighting
+    until: Sighting | None
+
+
+def _lives(vault: Vault, notebooks: Notebooks) -> Iterator[_Life]:
+    """Every content that a notebook ever had, the newest first."""
+    path_at = path_of(notebooks)
+    ended: dict[str, Sighting] = {}
+    for commit, changes in blob_log(vault.git, vault.meta.content):
+        seen = _sighting(commit)
+        for repo_path, _, new in changes:
+            path = path_at(repo_path)
+            if path and new:
+                yield _Life(path, _Blob(new, extension_of(repo_path)), seen, ended.get(repo_path))
+            ended[repo_path] = seen
+
+
+def _sighting(commit: Commit) -> Sighting:
+    return Sighting(commit.sha, commit.trailers.get(SESSION, [""])[-1], commit.committed_at)
+
+
+def _batches(lives: Iterator[_Life]) -> Iterator[list[_Life]]:
+    size, batch = _FIRST_BATCH, list[_Life]()
+    for life in lives:
+        batch.append(life)
+        if len(batch) >= size:
+            yield batch
+            size, batch = min(size * 4, _BATCH), []
+    yield batch
+
+
+@contextmanager
+def _searched(
+    vault: Vault, needle: Needle, progress: Progress
+) -> Iterator[Callable[[Sequence[_Blob]], Iterator[Sequence[Hit]]]]:
+    """What gives the hits of each blob, in order, by several readers at once; leaving ends them."""
+    done = 0
+
+    def look(chunk: Sequence[_Blob]) -> list[Sequence[Hit]]:
+        data = vault.blobs.read([blob.oid for blob in chunk])
+        return [needle.hits(content, blob.extension) for blob, (_, content) in zip(chunk, data, strict=True)]
+
+    def searched(blobs: Sequence[_Blob]) -> Iterator[Sequence[Hit]]:
+        nonlocal done
+        size = min(_CHUNK, -(-len(blobs) // _READERS) or 1)
+        for hits in pool.map(look, (blobs[start : start + size] for start in range(0, len(blobs), size))):
+            yield from hits
+            done += len(hits)
+            progress(done)
+
+    pool = ThreadPoolExecutor(_READERS, thread_name_prefix="nbvault-search")
+    try:
+        yield searched
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
