@@ -270,6 +270,14 @@ def inventory_ids(repository: Path, commit: str) -> set[int]:
     return living
 
 
+def described_content(repository: Path) -> str:
+    """The content commit that the tip of the meta branch describes; empty if there is none."""
+    if "refs/heads/nbvault/meta" not in refs_of(repository):
+        return ""
+    shown = "--format=%(trailers:key=Nbvault-Content,valueonly)"
+    return git(repository, "log", "-1", shown, "nbvault/meta").decode().strip()
+
+
 def session_records(repository: Path) -> dict[str, dict[str, Any]]:
     """The last record of each session on the meta branch."""
     tree = tree_of(repository, "nbvault/meta")

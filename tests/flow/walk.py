@@ -18,6 +18,7 @@ from flow.places import (
     blobs_of,
     check_health,
     check_sums,
+    described_content,
     difference,
     expected_files,
     git,
@@ -149,9 +150,9 @@ class Walk:
         lost = (before - self._rows()) & world.keys()
         lost -= {number for number in lost if number in touched or self._is_dark(world[number].path)}
         assert not lost, self.told([world[number] for number in lost])
-        if "refs/heads/main" in refs_of(server_of(self.emulator)):
-            files = set(tree_of(server_of(self.emulator), "backup/daily"))
-            assert len(files - OWN_FILES - self.foreign.keys()) >= len(self._rows()), self.told()
+        content = described_content(server_of(self.emulator))
+        files = tree_of(server_of(self.emulator), content).keys() - OWN_FILES if content else set()
+        assert len(files) >= len(self._rows()), self.told()
 
     def _files(self) -> list[File]:
         return notebooks_in(server_of(self.emulator), ignored=self.foreign.keys())
