@@ -144,7 +144,9 @@ class Remote:
         Raises:
             AuthenticationError, ConfigurationError, RemoteUnreachable: see `complaints`.
         """
-        done = self._retried(lambda: self._command(self._git, "ls-remote", "--quiet", "--refs", self.url))
+        # The old protocol answers in one request, the new one in two.
+        command = ("-c", "protocol.version=0", "ls-remote", "--quiet", "--refs", self.url)
+        done = self._retried(lambda: self._command(self._git, *command))
         lines = (line.split("\t", 1) for line in done.text.splitlines())
         return {ref: sha for sha, ref in lines}
 

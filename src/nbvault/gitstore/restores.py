@@ -101,6 +101,8 @@ class RestoreBranch:
     ) -> None:
         """Write files into a restore's folder, push, and return when the remote has confirmed them.
 
+        It confirms by accepting the push; pre-images it must show as well, for on them a notebook may be overwritten.
+
         Args:
             files: By their path in the folder; one that is there is replaced.
             receipt: The blob of the receipt that the restore has, as far as the caller knows.
@@ -121,7 +123,9 @@ class RestoreBranch:
                 self._refuse_if_closed(restore, own)
                 check()
             else:
-                self._confirm(commit, restore)
+                self.tip = commit
+                if RECEIPT not in files:
+                    self._confirm(restore)
                 return
         raise RemoteUnreachable(f"Others pushed to nbvault/restores {_ATTEMPTS} times in a row.", hint="Run again.")
 
@@ -147,11 +151,10 @@ class RestoreBranch:
             )
             return stream.sha_of(mark)
 
-    def _confirm(self, commit: str, restore: str) -> None:
+    def _confirm(self, restore: str) -> None:
         """Believe the push only when the remote shows it, or others' commits on top that still hold our folder."""
         found = self._remote.ls_remote().get(BRANCH, "")
-        self.tip = commit
-        if found == commit:
+        if found == self.tip:
             return
         ours = self._tree(restore)
         if found:
