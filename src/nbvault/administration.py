@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from nbvault.auth import AuthenticationManager
 from nbvault.backup.problems import accepted
@@ -13,7 +12,7 @@ from nbvault.backup.sessions import SessionHistory, new_session_id
 from nbvault.clock import Clock, SystemClock, iso
 from nbvault.errors import ConfigurationError, NbvaultError, StateError
 from nbvault.gitstore import meta, publish
-from nbvault.gitstore.meta import MetaDraft, read_records
+from nbvault.gitstore.meta import MetaDraft, Record, read_records
 from nbvault.gitstore.remote import PushRef, Remote
 from nbvault.gitstore.upkeep import RepositorySize, sizes
 from nbvault.gitstore.vault import Vault
@@ -24,6 +23,8 @@ from nbvault.state.store import AuditEvent, SessionRow, StateManager
 from nbvault.wiring import lease_of, locked_by_another, opened_vault
 
 SHOWN_SESSIONS = 10
+DRILL = "drill"
+"""The action of a drill in the audit trail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Health:
     """How the backup is. `source` says where the sessions and problems come from: ``state``, ``vault`` or empty.
 
     `sessions` are the last ten, newest first. `protected` is the last one whose result the remote confirmed,
-    `held` the one whose held deletions still wait to be accepted.
+    `held` the one whose held deletions still wait to be accepted. `drill` is the last drill, `proven` the last one in
+    which every notebook came back as it was.
     """
 
     sessions: tuple[SessionRow, ...]
@@ -52,6 +54,8 @@ class Health:
     protected: SessionRow | None
     held: SessionRow | None
     notes: tuple[str, ...] = ()
+    drill: AuditEvent | None = None
+    proven: AuditEvent | None = None
 
 
 def held_by(row: SessionRow) -> int:
@@ -93,15 +97,16 @@ def look_at(settings: Settings) -> Health:
         ConfigurationError: the local repository or the remote cannot be what the settings name.
     """
     notes: list[str] = []
-    sessions, problems = _from_state(settings, notes)
+    sessions, problems, audit = _from_state(settings, notes)
     source = "state" if sessions else ""
     with opened_vault(settings) as vault:
         remote = _probe(settings, vault)
         if not sessions:
             index = _from_vault(settings, vault, remote, notes)
-            sessions, problems = tuple(reversed(index.sessions)), index.problems
+            sessions, problems, audit = tuple(reversed(index.sessions)), index.problems, index.audit
             source = "vault" if sessions else ""
         local = sizes(vault.git)
+    drills = [event for event in reversed(audit) if event.action == DRILL]
     return Health(
         sessions=sessions[:SHOWN_SESSIONS],
         problems=problems,
@@ -112,6 +117,8 @@ def look_at(settings: Settings) -> Health:
         protected=_protected(sessions),
         held=_held(sessions),
         notes=tuple(notes),
+        drill=next(iter(drills), None),
+        proven=next((event for event in drills if event.result == "ok"), None),
     )
 
 
@@ -126,13 +133,15 @@ def _held(sessions: Sequence[SessionRow]) -> SessionRow | None:
     return last if last is not None and held_by(last) else None
 
 
-def _from_state(settings: Settings, notes: list[str]) -> tuple[tuple[SessionRow, ...], tuple[Problem, ...]]:
+def _from_state(
+    settings: Settings, notes: list[str]
+) -> tuple[tuple[SessionRow, ...], tuple[Problem, ...], tuple[AuditEvent, ...]]:
     try:
         with StateManager(settings.state.connection_url()) as state:
-            return tuple(state.sessions(limit=200)), tuple(state.problems())
+            return tuple(state.sessions(limit=200)), tuple(state.problems()), tuple(state.audit())
     except NbvaultError as error:
         notes.append(str(error))
-        return (), ()
+        return (), (), ()
 
 
 def _probe(settings: Settings, vault: Vault) -> RemoteHealth:
@@ -210,26 +219,37 @@ def acknowledge(
         NbvaultError: the vault cannot be read or written.
     """
     clock = clock or SystemClock()
+    with noting(settings, say=say, clock=clock) as (vault, state):
+        after, chosen = accepted(vault.meta.problems, which, by=by)
+        if not chosen:
+            raise _no_such_problem(which)
+        events = [AuditEvent(clock.now(), by, "acknowledge problem", p.path, "ok", reason) for p in chosen]
+        write_note(settings, vault, events, problems=after)
+        _tell_state(state, chosen, events)
+    return chosen
+
+
+@contextmanager
+def noting(settings: Settings, *, say: Callable[[str], None], clock: Clock) -> Iterator[tuple[Vault, StateManager]]:
+    """The vault, refreshed and under the lease, for `write_note`; and the state store.
+
+    Raises:
+        LockedError: a session runs.
+        NbvaultError: the vault cannot be read or written.
+    """
     with (
         opened_vault(settings, writing=True, clock=clock) as vault,
         StateManager(settings.state.connection_url(), clock=clock) as state,
     ):
         vault.refresh()
-        now = clock.now()
-        session = new_session_id(now, after=SessionHistory.read(vault).last)
+        session = new_session_id(clock.now(), after=SessionHistory.read(vault).last)
         lease = lease_of(settings, vault, session, sightings=state, say=say, clock=clock)
         lease.acquire()
         try:
             vault.refresh()
-            after, chosen = accepted(vault.meta.problems, which, by=by)
-            if not chosen:
-                raise _no_such_problem(which)
-            events = [AuditEvent(now, by, "acknowledge problem", p.path, "ok", reason) for p in chosen]
-            _note(vault, after, events, committer=_committer(settings))
+            yield vault, state
         finally:
             lease.release()
-        _tell_state(state, chosen, events)
-    return chosen
 
 
 def _no_such_problem(which: str) -> ConfigurationError:
@@ -238,17 +258,30 @@ def _no_such_problem(which: str) -> ConfigurationError:
     )
 
 
-def _committer(settings: Settings) -> Person:
-    return Person(settings.vault.committer_name, settings.vault.committer_email)
+def write_note(
+    settings: Settings,
+    vault: Vault,
+    events: Sequence[AuditEvent],
+    *,
+    problems: Sequence[Problem] | None = None,
+    records: Mapping[str, Sequence[Record]] | None = None,
+) -> None:
+    """One commit on the meta branch, pushed and confirmed: audit events (one at least), and what they are about.
 
+    Args:
+        problems: The open problems from now on, where they change.
+        records: Lines for the month's records, by kind.
 
-def _note(vault: Vault, problems: Sequence[Problem], events: Sequence[AuditEvent], *, committer: Person) -> None:
-    """One commit on the meta branch, pushed and confirmed."""
-    at: datetime = events[0].at
+    Raises:
+        NbvaultError: it is not known to be on the remote.
+    """
     # What an unfinished session left must still look unfinished, or it would not be taken up again.
     unfinished = vault.meta.kind in ("checkpoint", "content")
-    draft = MetaDraft(vault.meta, session=vault.meta.session, at=at)
-    draft.problems(problems)
+    draft = MetaDraft(vault.meta, session=vault.meta.session, at=events[0].at)
+    if problems is not None:
+        draft.problems(problems)
+    for kind, items in (records or {}).items():
+        draft.record(kind, items)
     draft.record("audit", [{**event._asdict(), "at": iso(event.at)} for event in events])
     with FastImport(vault.git) as stream:
         mark = draft.commit(
@@ -256,7 +289,7 @@ def _note(vault: Vault, problems: Sequence[Problem], events: Sequence[AuditEvent
             content=vault.meta.content,
             kind=vault.meta.kind if unfinished else "note",
             blobs=vault.blobs,
-            committer=committer,
+            committer=Person(settings.vault.committer_name, settings.vault.committer_email),
         )
         vault.meta.tip = stream.sha_of(mark)
     refs = [PushRef(vault.meta.tip, meta.BRANCH)]

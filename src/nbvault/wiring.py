@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from nbvault.auth import AuthenticationManager
-from nbvault.backup.audit_tree import Comparison, Known, TreeAudit
 from nbvault.backup.engine import GitSyncEngine
 from nbvault.backup.scope import Scope
 from nbvault.backup.surroundings import Surroundings, SyncOptions, SyncSettings
@@ -27,7 +25,6 @@ from nbvault.errors import (
     RemoteUnreachable,
     SessionInterrupted,
     StateError,
-    VaultError,
 )
 from nbvault.gitstore.cache import open_cache, opened_as_it_is
 from nbvault.gitstore.lease import Lease, Sightings
@@ -36,16 +33,14 @@ from nbvault.gitstore.remote import Remote, remote_url
 from nbvault.gitstore.runner import Git, require_git
 from nbvault.gitstore.upkeep import (
     ProcessLock,
-    check_objects,
     clean_leftovers,
     fetch_turn,
-    is_partial,
     repack_geometric,
     sizes,
     write_commit_graph,
 )
 from nbvault.gitstore.vault import Vault
-from nbvault.model import Person, Row, SessionReport
+from nbvault.model import Person, SessionReport
 from nbvault.settings import Bulk, Deletions, ExportFormat, Settings
 from nbvault.state.store import StateManager
 from nbvault.workspace.client import WorkspaceClient
@@ -328,55 +323,6 @@ def _remember(state: StateManager, report: SessionReport) -> None:
         if report.problems or report.counts.listed:
             state.replace_problems(report.session, report.problems)
         state.clean_up(report.ended_at)
-
-
-def run_verify(
-    settings: Settings,
-    *,
-    sample: float = 1.0,
-    full: bool = False,
-    warn: Callable[[str], None],
-    clock: Clock | None = None,
-    draw: Callable[[], float] = random.random,
-) -> Comparison:
-    """Compare the vault with the workspace and let git check the local repository; writes nothing anywhere.
-
-    Args:
-        sample: The share of the notebooks to export, above 0 and at most 1.
-        full: Read every byte: of the protected state (fetched where only the remote has it) and of what is here.
-        warn: Told what a person should know about the comparison.
-        draw: A number in [0, 1) for each notebook.
-
-    Raises:
-        NbvaultError: it could not come to its end.
-    """
-    clock = clock or SystemClock()
-    with read_vault(settings, warn=warn, clock=clock) as vault:
-        known = Known.of(vault)
-        audit = asyncio.run(_compare(settings, known, lambda _row: draw() < sample, clock=clock))
-        whole = full or not (vault.is_shallow or is_partial(vault.git))
-        fault = _fault(vault, full=full) if whole else ""
-        told = fault or ("sound" if whole else "only a part of the vault is here: not checked (--full reads it)")
-        return replace(audit, sample=sample, head=vault.main, repository=told, sound=not fault)
-
-
-def _fault(vault: Vault, *, full: bool) -> str:
-    """What is wrong with the objects of the vault; empty where all is well."""
-    try:
-        for _ in vault.blobs.read(vault.blob_at.values() if full else ()):
-            pass
-    except VaultError as error:
-        return error.message
-    return check_objects(vault.git, contents=full)
-
-
-async def _compare(settings: Settings, known: Known, chosen: Callable[[Row], bool], *, clock: Clock) -> Comparison:
-    deadline = clock.monotonic() + settings.sync.time_limit_s
-    auth = AuthenticationManager(settings)
-    scope = Scope.of(settings.workspace.include, settings.workspace.exclude)
-    async with WorkspaceClient(auth, options=ClientOptions.of(settings), clock=clock, deadline=deadline) as workspace:
-        workers = settings.sync.max_in_flight
-        return await TreeAudit(workspace, known, settings.workspace.root, scope, chosen, workers).run()
 
 
 def locked_by_another(settings: Settings) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,9 @@ from nbvault.auth import AuthenticationManager
 from nbvault.backup.audit_tree import Comparison, Known, TreeAudit
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.errors import ConfigurationError
-from nbvault.wiring import read_vault, run_sync, run_verify
+from nbvault.proof import run_verify
+from nbvault.settings import load_settings
+from nbvault.wiring import read_vault, run_sync
 from nbvault.workspace.client import WorkspaceClient
 from recovery.places import ANN, BOB, HEAD, ROOT, Desk, Silent
 
@@ -182,3 +185,60 @@ def test_a_known_problem_is_counted_apart_once_it_is_acknowledged(saved: Desk) -
 async def compare(desk: Desk, known: Known) -> Comparison:
     async with WorkspaceClient(AuthenticationManager(desk.settings)) as workspace:
         return await TreeAudit(workspace, known, ROOT).run()
+
+
+def test_since_compares_only_what_was_saved_since(saved: Desk) -> None:
+    """Notebooks whose content a later session saved are exported, the others are not; before the first session, all."""
+    began = saved.diary[0].at
+    saved.write("/n0/x0", "second version", BOB)
+    saved.write("/later", "new", BOB)
+    saved.move("/n1/x1", "/n1/moved")
+    saved.sync()
+    found = verify(saved, since=began)
+    assert (found.exit_code, found.listed, found.compared, found.same, found.due) == (0, 11, 3, 3, 3)
+    assert verify(saved, since=saved.diary[1].at).compared == 0
+    assert verify(saved, since="2001-01-01").compared == 11
+    with pytest.raises(ConfigurationError, match="is no time"):
+        verify(saved, since="yesterday")
+
+
+def test_a_budget_spreads_the_comparison_over_days(saved: Desk) -> None:
+    """Each run begins where the last one stopped, also on another machine, until every notebook had its turn."""
+    one_at_a_time = {**saved.environment(), "NBVAULT_SYNC__MAX_IN_FLIGHT": "1"}
+    settings = load_settings(environment=one_at_a_time, cwd=saved.folder)
+    ids = sorted(each["object_id"] for each in saved.emulator.world(ROOT))
+    seen: list[int] = []
+    for _ in range(2):
+        clock = Impatient(saved.clock, looks=4)
+        found = run_verify(settings, budget_s=100.0, by="dana", warn=saved.warnings.append, clock=clock)
+        assert found.due == 10
+        assert 0 < found.taken < 10
+        assert found.remembered
+        assert "goes on there" in found.notes[0]
+        assert found.reached is not None
+        seen.append(ids.index(found.reached))
+        assert found.taken == seen[-1] + 1 - (seen[-2] + 1 if len(seen) > 1 else 0)
+        saved.lose_this_machine()
+    whole = run_verify(settings, budget_s=100.0, warn=saved.warnings.append, clock=saved.clock)
+    assert (whole.taken, whole.compared, whole.exit_code) == (10, 10, 0)
+    assert whole.reached == ids[seen[-1]]
+
+
+class Impatient:
+    """A clock on which a hundred seconds pass once a number of notebooks have been begun."""
+
+    def __init__(self, clock: Any, *, looks: int) -> None:
+        self._clock = clock
+        self._left = looks
+        self._ahead_s = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clock, name)
+
+    def monotonic(self) -> float:
+        # Who asks from the budget's own function is counted; requests ask for the time, too.
+        if sys._getframe(1).f_code.co_name == "enough":
+            self._left -= 1
+            self._ahead_s = 0.0 if self._left >= 0 else 100.0
+            return float(self._clock.monotonic()) + self._ahead_s
+        return float(self._clock.monotonic())

@@ -88,7 +88,9 @@ class Comparison:
     """What a comparison found: ``compared = same + differs + changed``.
 
     `acknowledged` are notebooks that could not be read, as an administrator knows. `repository` says what git's own
-    check found, `sound` whether that is well.
+    check found, `sound` whether that is well. `due` notebooks were to be compared, of which `taken` were begun before
+    the time was up, the last of them with the object id `reached`. `remembered` says whether the next comparison with a
+    budget goes on there, and `notes` how far the comparisons of the last days are.
     """
 
     listed: int
@@ -100,6 +102,12 @@ class Comparison:
     head: str = ""
     repository: str = ""
     sound: bool = True
+    due: int = 0
+    taken: int = 0
+    reached: int | None = None
+    remembered: bool = False
+    since: str = ""
+    notes: tuple[str, ...] = ()
 
     def count(self, *kinds: Kind) -> int:
         """How many differences are of these kinds."""
@@ -124,6 +132,11 @@ class Comparison:
             "same": self.same,
             **{kind.value: self.count(kind) for kind in Kind},
             "acknowledged": self.acknowledged,
+            "due": self.due,
+            "taken": self.taken,
+            "since": self.since or None,
+            "remembered": self.remembered,
+            "notes": list(self.notes),
             "differences": differences,
             "repository": self.repository,
             "sound": self.sound,
@@ -155,6 +168,8 @@ class TreeAudit:
     Args:
         chosen: Whether this notebook is in the sample; every one is by default.
         workers: How many exports may be under way.
+        after: Begin behind this object id, in the order of ids, and go round; None for any order.
+        enough: Whether nothing more is to be begun.
     """
 
     workspace: Workspace
@@ -163,12 +178,16 @@ class TreeAudit:
     scope: Scope = field(default_factory=Scope)
     chosen: Callable[[Row], bool] = lambda _row: True
     workers: int = WORKERS
+    after: int | None = None
+    enough: Callable[[], bool] = lambda: False
     _seen: dict[int, ListedObject] = field(default_factory=dict)
     _suspects: list[_Suspect] = field(default_factory=list)
     _differences: list[Difference] = field(default_factory=list)
     _compared: int = 0
     _same: int = 0
     _acknowledged: int = 0
+    _taken: int = 0
+    _reached: int | None = None
 
     async def run(self) -> Comparison:
         """The whole comparison; a notebook that is edited in the middle of it counts as changed, never as a fault.
@@ -181,13 +200,23 @@ class TreeAudit:
         await scanner.scan([self.root])
         await scanner.settle_404s()
         self._say_what_the_vault_lacks()
-        await self._compare_all(self._pairs())
+        pairs = self._pairs()
+        await self._compare_all(pairs)
         listed = len(self._seen)
         await scanner.scan(sorted({parent_of(suspect.listed.path) for suspect in self._suspects}))
         for suspect in self._suspects:
             self._judge(suspect)
         self._say_what_is_gone(scanner)
-        return Comparison(listed, self._compared, self._same, self._acknowledged, tuple(sorted(self._differences)))
+        return Comparison(
+            listed,
+            self._compared,
+            self._same,
+            self._acknowledged,
+            tuple(sorted(self._differences)),
+            due=len(pairs),
+            taken=self._taken,
+            reached=self._reached,
+        )
 
     async def _observe(self, listing: FolderListing) -> None:
         for entry in listing.objects:
@@ -214,15 +243,20 @@ class TreeAudit:
                 self._could_not_read(entry, f"not in the vault: {problems[object_id].reason}")
             elif object_id not in damaged:
                 self._tell(entry.path, Kind.NEW, "not in the vault: new since the last sync")
-        return pairs
+        after = self.after
+        if after is None:
+            return pairs
+        return sorted(pairs, key=lambda pair: (pair[1].object_id <= after, pair[1].object_id))
 
     async def _compare_all(self, pairs: Sequence[tuple[ListedObject, Row]]) -> None:
         """Compare them, some at a time; the first error that is not of one notebook ends it."""
         left = iter(pairs)
 
         async def work() -> None:
-            for entry, row in left:
-                await self._compare(entry, row)
+            while not self.enough() and (pair := next(left, None)):
+                self._taken += 1
+                self._reached = pair[1].object_id
+                await self._compare(*pair)
 
         tasks = [asyncio.ensure_future(work()) for _ in range(min(self.workers, len(pairs)))]
         try:

@@ -32,6 +32,7 @@ COMMANDS = {
     "restore": "Bring notebooks back as they were.",
     "undo": "Take a restore back.",
     "verify": "Compare the vault with the workspace.",
+    "drill": "Prove that the vault can be restored, on a sample.",
     "compare": "Compare an exported folder with the vault.",
     "problems": "What could not be backed up.",
     "state": "The index of sessions for people and dashboards.",

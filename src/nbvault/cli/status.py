@@ -15,7 +15,7 @@ from nbvault.model import State, Status
 
 if TYPE_CHECKING:
     from nbvault.administration import Health
-    from nbvault.state.store import SessionRow
+    from nbvault.state.store import AuditEvent, SessionRow
 
 SHOWN_PROBLEMS = 5
 _COLOURS = {Status.COMPLETE: "green", Status.PARTIAL: "yellow", Status.INTERRUPTED: "yellow", Status.FAILED: "red"}
@@ -55,6 +55,8 @@ def _as_json(health: Health) -> dict[str, Any]:
         }
         if protected
         else None,
+        "drill": _drill_json(health.drill),
+        "proven_restorable": _drill_json(health.proven),
         "held": {"session": held.session, "deletions": held_by(held)} if held else None,
         "problems": {
             "failed": sum(p.state is State.FAILED for p in health.problems),
@@ -72,6 +74,10 @@ def _as_json(health: Health) -> dict[str, Any]:
         "source": health.source,
         "notes": list(health.notes),
     }
+
+
+def _drill_json(event: AuditEvent | None) -> dict[str, Any] | None:
+    return {"at": iso(event.at), "result": event.result, "detail": event.detail} if event else None
 
 
 def _session_json(row: SessionRow) -> dict[str, Any]:
@@ -95,6 +101,7 @@ def _error(row: SessionRow) -> str:
 
 def _tell(health: Health) -> None:
     _tell_protection(health)
+    _tell_drills(health)
     if health.running:
         output.say("A session runs now.")
     _tell_waiting(health)
@@ -122,6 +129,17 @@ def _tell_protection(health: Health) -> None:
             f"The remote's main is now at {remote.head or 'nothing'}: other sessions or people wrote to it. "
             "'nbvault state rebuild' brings this list up to date."
         )
+
+
+def _tell_drills(health: Health) -> None:
+    last, proven = health.drill, health.proven
+    if proven:
+        age = output.age(SystemClock().now() - proven.at)
+        output.say(f"Last proven restorable {age} ago: {proven.detail}.", style="green")
+    elif health.protected:
+        output.say("Never proven restorable: nbvault drill restores a sample and removes it again.", style="yellow")
+    if last and last is not proven:
+        output.say(f"The last drill, of {last.at:%Y-%m-%d %H:%M} UTC, did not end well: {last.detail}.", style="red")
 
 
 def _tell_waiting(health: Health) -> None:

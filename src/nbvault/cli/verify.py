@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import TYPE_CHECKING
 
 import click
@@ -30,17 +31,28 @@ def _share(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.command("verify")
 @click.option("--full", is_flag=True, help="Also read every byte of the vault: of its last state, and of what is here.")
 @click.option("--sample", callback=_share, default="100%", metavar="N%", help="Export only so many, drawn by lot.")
+@click.option("--since", metavar="TIME", default="", help="Export only what was saved after the last session then.")
+@click.option(
+    "--budget",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Begin no further notebook after that; the next one with a budget goes on there.",
+)
 @config_option
 @json_option
-def command(*, full: bool, sample: float, as_json: bool) -> int:
+def command(*, full: bool, sample: float, since: str, budget: float | None, as_json: bool) -> int:
     """Compare the vault with the workspace, notebook by notebook, by hash.
 
     What was changed since the last sync is no fault. Ends with 8 if the vault does not have what the workspace had, 3
     if something could not be read.
     """
-    from nbvault.wiring import run_verify
+    from nbvault.proof import run_verify
 
-    found = run_verify(load(), sample=sample, full=full, warn=output.note)
+    if budget is not None and sample < 1:
+        raise click.UsageError("--budget and --sample do not go together.", click.get_current_context())
+    found = run_verify(
+        load(), sample=sample, full=full, since=since.strip(), budget_s=budget, by=getpass.getuser(), warn=output.note
+    )
     with output.unless_nobody_reads():
         if as_json:
             output.emit(found.as_json())
@@ -55,6 +67,8 @@ def _tell(found: Comparison) -> None:
     state = {0: ("green", "The vault is right"), 3: ("yellow", "Not everything could be read")}
     colour, words = state.get(found.exit_code, ("red", "The vault is not right"))
     output.say(f"{words}: {number(found.same, 'notebook')} of {found.compared:,} compared are the same.", style=colour)
+    for note in found.notes:
+        output.say(note)
     for kind in Kind:
         if count := found.count(kind):
             output.say(f"  {kind.value:<11}{count:>9,}", style="red" if kind in FAULTS else "")
