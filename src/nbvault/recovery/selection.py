@@ -101,7 +101,7 @@ class _Chooser:
     def choose(self, given: str) -> Chosen:
         root = self.vault.root.rstrip("/") or "/"
         wanted = spellings(self.vault.root, given)
-        if root in (given.rstrip("/"), *(path.rstrip("/") or "/" for path in wanted)):
+        if (given.rstrip("/") or "/") in (root, "/Workspace" + root):
             return Chosen(Kind.FOLDER, root, tuple(self.state.everything()))
         for path in wanted:
             if found := self._there(path) or self._matching(path):
