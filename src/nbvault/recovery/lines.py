@@ -11,9 +11,9 @@ from nbvault.gitstore.runner import Git
 from nbvault.model import ListedObject
 from nbvault.recovery.plan import Action, Entry, Known
 
-AT_MOST = 500
+AT_MOST = 100
 """So many notebooks are compared; of larger plans nobody reads the counts."""
-_LINES = 3000
+_LINES = 2000
 
 
 def count_lines(

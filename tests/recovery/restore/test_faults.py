@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -212,3 +213,26 @@ def test_the_remote_goes_away_after_the_intent(wrecked: tuple[RestoreDesk, Holdi
     assert desk.open_restores() == []
     desk.undo(resumed)
     assert desk.holding() == before
+
+
+@pytest.mark.campaign
+def test_two_hundred_notebooks_with_a_fault_at_each_import_in_turn(tmp_path: Path) -> None:
+    """Refused, lost before or lost after the deed: receipt and workspace agree every time, and the undo leads back."""
+    paths = [f"{ROOT}/n/{number:03}" for number in range(200)]
+    kinds = ({"kind": "status", "status": 403}, {"kind": "drop"}, {"kind": "drop", "when": "mid-body"})
+    with Emulator(world=[{"path": path, "content": source(f"right {path}")} for path in paths]) as emulator:
+        desk = RestoreDesk(emulator, tmp_path)
+        desk.sync()
+        wanted = desk.holding()
+        for number, path in enumerate(paths):
+            change = emulator.delete if number % 3 == 0 else lambda at: emulator.edit(at, source("wrecked"))
+            change(path)
+        before = desk.holding()
+        for nth in range(1, 201):
+            emulator.faults({**kinds[nth % 3], "match": {"endpoint": "import", "nth": nth}})
+            receipt = desk.restore(ROOT)
+            emulator.faults()
+            check_against_world(receipt.as_json(), before=before, wanted=wanted, now=desk.holding())
+            assert receipt.counts().get("failed", 0) == (nth % 3 == 0), nth
+            assert desk.undo(receipt).exit_code == 0
+            assert desk.holding() == before
