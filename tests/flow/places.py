@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -232,7 +232,7 @@ def difference(there: Iterable[File], wanted: Iterable[File]) -> str:
     return f"only in the tree: {sorted(one - other)[:5]}; only in the workspace: {sorted(other - one)[:5]}"
 
 
-def check_health(repository: Path) -> None:
+def check_health(repository: Path, told: Callable[[], str] = str) -> None:
     """`git fsck` finds nothing."""
     done = subprocess.run(
         ["git", "-C", str(repository), "fsck", "--full", "--strict", "--no-dangling", "--no-progress"],
@@ -241,8 +241,8 @@ def check_health(repository: Path) -> None:
         check=False,
     )
     said = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("notice:")]
-    assert done.returncode == 0, said
-    assert not said, said
+    assert done.returncode == 0, f"{said}\n{told()}"
+    assert not said, f"{said}\n{told()}"
 
 
 def check_sums(report: SessionReport) -> None:

@@ -86,7 +86,6 @@ class Walk:
         self._check_equal(world_of(self.emulator), set(), report)
         assert self.sync().commits == 0
         check_health(server_of(self.emulator))
-        check_health(self.machine.vault)
 
     def told(self, *more: object) -> str:
         """The story so far, and how to hear it again."""
@@ -109,6 +108,7 @@ class Walk:
         if report.status in (Status.COMPLETE, Status.PARTIAL):
             self._check_equal(after, touched, report)
         self._check_nothing_lost(rows, after, touched)
+        check_health(self.machine.vault, self.told)
         self._look()
         return report
 

@@ -104,7 +104,7 @@ class Vault:
         found = dict(line.split(" ") for line in listed.splitlines())
         self.refs = {}
         for ref in (meta.BRANCH, self.main_ref, conclude.DAILY):
-            fetched, own = found.get(_TRACKING + ref.removeprefix(EVERY_BRANCH), ""), found.get(ref, "")
+            fetched, own = found.get(_tracking(ref), ""), found.get(ref, "")
             newer = own and (not fetched or self._reaches(own, fetched))
             if chosen := own if newer else fetched:
                 self.refs[ref] = chosen
@@ -174,6 +174,8 @@ class Vault:
                 fresh = self.is_shallow or not known
                 # Depth 2 of the meta branch: its tip, and the content commit that is its second parent.
                 self.remote.fetch([_tracked(ref) for ref in missing], depth=2 if fresh else None)
+                # A push may have come since we looked; what was cut off at depth 2 below the new tip is no tip to read.
+                self.refs |= {ref: tip for ref in missing if (tip := resolve(self.git, _tracking(ref)))}
 
     def _missing(self) -> list[str]:
         wanted = [meta.BRANCH, self.main_ref, conclude.DAILY]
@@ -210,4 +212,9 @@ class Vault:
 
 def _tracked(ref: str) -> str:
     """The refspec that fetches a branch without touching our own."""
-    return f"+{ref}:{_TRACKING}{ref.removeprefix(EVERY_BRANCH)}"
+    return f"+{ref}:{_tracking(ref)}"
+
+
+def _tracking(ref: str) -> str:
+    """Our name for a branch of the remote as it was fetched last."""
+    return _TRACKING + ref.removeprefix(EVERY_BRANCH)
