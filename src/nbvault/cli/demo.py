@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from nbvault.cli import output
 from nbvault.cli.options import config_option
 from nbvault.cli.stage import Notebook, Stage, opened_stage
 from nbvault.errors import ConfigurationError, VerificationError
-from nbvault.model import Language
 
 MARKER = ".nbvault-demo"
 PEOPLE = {
@@ -117,18 +115,18 @@ class Story:
         stage = self._stage
         self._step("The history of the renamed notebook, across its rename")
         stage.nbvault("history", renamed)
-        self._step(f"What Ann changed in {edited.path}, as plain git shows it")
-        stage.show_git("diff", "--unified=2", "main^1", "main", "--", edited.repository_path)
+        self._step("What Ann changed, cell by cell")
+        stage.nbvault("diff", edited.path)
 
     def _restore(self, deleted: Notebook, first: str) -> None:
         stage = self._stage
         self._step(f"The deleted notebook comes back from the first backup ({first[:12]})")
-        source = stage.nbvault_bytes("show", deleted.path, "--at", first)
-        back = asyncio.run(stage.bring_back(deleted.path, source, Language(deleted.language)))
+        stage.nbvault("restore", deleted.path, "--at", first, "--yes")
+        back = next((each.content for each in stage.notebooks() if each.path == deleted.path), None)
         # The workspace keeps no final newline of a text that is imported.
-        if back.removesuffix(b"\n") != source.removesuffix(b"\n"):
+        if back is None or back.removesuffix("\n") != deleted.content.removesuffix("\n"):
             raise VerificationError(f"{deleted.path} did not come back as it was.")
-        output.say(f"   {deleted.path}: {len(source):,} bytes, read back and the same.", style="green")
+        output.say(f"   {deleted.path}: {len(back):,} characters, read back and the same.", style="green")
 
     def _sessions(self) -> None:
         self._step("The sessions, one commit each on main")

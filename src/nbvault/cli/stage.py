@@ -18,8 +18,7 @@ from urllib.parse import quote, urlsplit
 from nbvault.cli import output
 from nbvault.cli.init import configuration
 from nbvault.errors import NbvaultError
-from nbvault.model import Language
-from nbvault.settings import load_settings, without_settings
+from nbvault.settings import without_settings
 
 ENDS_WITHIN_S = 10
 _NBVAULT = (sys.executable, "-m", "nbvault.cli.main")
@@ -29,7 +28,7 @@ _ROOT = "/Clients"
 
 @dataclass(frozen=True, slots=True)
 class Notebook:
-    """A notebook of the demo's workspace. `repository_path` holds for plain names, which all of these have."""
+    """A notebook of the demo's workspace."""
 
     path: str
     language: str
@@ -39,11 +38,6 @@ class Notebook:
     def comment(self) -> str:
         """What a comment begins with."""
         return _COMMENTS[self.language]
-
-    @property
-    def repository_path(self) -> str:
-        """Where it is in the vault."""
-        return self.path.removeprefix(f"{_ROOT}/") + Language(self.language).extension
 
 
 class Stage:
@@ -77,11 +71,6 @@ class Stage:
         for line in self._run([*_NBVAULT, *arguments]).decode("utf-8", "replace").splitlines():
             output.say(f"   {line}")
 
-    def nbvault_bytes(self, *arguments: str) -> bytes:
-        """What a command of nbvault prints."""
-        output.say(f"   $ nbvault {' '.join(map(_quoted, arguments))}")
-        return self._run([*_NBVAULT, *arguments])
-
     def git(self, *arguments: str) -> str:
         """What plain git says of the remote repository."""
         where = f"--git-dir={self._folder / 'remote' / 'vault.git'}"
@@ -92,17 +81,6 @@ class Stage:
         output.say(f"   $ git {' '.join(map(_quoted, arguments))}")
         for line in self.git(*arguments).splitlines():
             output.say(f"   {output.shown(line)}")
-
-    async def bring_back(self, path: str, source: bytes, language: Language) -> bytes:
-        """Import a notebook into the workspace, and read it back."""
-        from nbvault.auth import AuthenticationManager
-        from nbvault.workspace.client import WorkspaceClient
-
-        settings = load_settings(self._folder / "nbvault.toml", environment=self._environment)
-        async with WorkspaceClient(AuthenticationManager(settings)) as workspace:
-            await workspace.mkdirs(path.rpartition("/")[0])
-            await workspace.import_notebook(path, source, language, overwrite=False)
-            return await workspace.export(path)
 
     def _run(self, command: list[str]) -> bytes:
         done = subprocess.run(command, cwd=self._folder, env=self._environment, capture_output=True, check=False)
@@ -181,5 +159,5 @@ def _configure(folder: Path, ready: dict[str, str]) -> None:
         file.write_text(ready[f"{name}_token"], encoding="utf-8")
     text = configuration(host=ready["workspace_url"], root=_ROOT, remote=ready["git_url"])
     text = text.replace('"env:DATABRICKS_TOKEN"', '"file:workspace.token"')
-    text = text.replace('# token = "env:AZURE_DEVOPS_PAT"', 'token = "file:git.token"')
+    text = text.replace('"env:AZURE_DEVOPS_PAT"', '"file:git.token"')
     (folder / "nbvault.toml").write_text(text, encoding="utf-8")
