@@ -13,6 +13,7 @@ import pytest
 from git_places import MAIN, SteppingClock, commit_files, fill, local_of
 from nbvault.errors import LockedError
 from nbvault.gitstore.reader import BlobReader, log, ls_tree, resolve
+from nbvault.gitstore.remote import PushRef
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.upkeep import ProcessLock, clean_leftovers, repack_geometric, sizes, write_commit_graph
 
@@ -126,3 +127,17 @@ def test_a_dead_holder_frees_the_lock(tmp_path: Path) -> None:
         holder.wait()
     with ProcessLock(path):
         assert b"pid" in path.read_bytes()
+
+
+def test_repacking_keeps_what_the_commits_of_others_stand_on(tmp_path: Path, server: Git) -> None:
+    """Our own history stays here, also where a commit that was fetched without its blobs has it as its parents."""
+    git, remote = local_of(server, tmp_path / "ours.git")
+    tip = many_packs(git, 5)
+    assert remote.push([PushRef(tip, MAIN)])[MAIN].accepted
+    theirs = commit_files(server, {"people.md": b"by hand"}, parents=[tip])
+    remote.fetch([f"+{MAIN}:refs/remotes/origin/main"])
+    before = git.offline().text("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
+    assert repack_geometric(git)
+    after = git.offline().text("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
+    assert set(before) == set(after) > {tip, theirs}
+    assert sizes(git).packs == 2

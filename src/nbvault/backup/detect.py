@@ -16,7 +16,6 @@ class Action(Enum):
     """What is to be done with a listed object."""
 
     UNCHANGED = "unchanged"
-    REUSE = "reuse"
     EXPORT = "export"
     SKIP = "skip"
     FAIL = "fail"
@@ -51,7 +50,10 @@ def decide(
         return Action.EXPORT, ("deleted before, back again" if tombstone else "new")
     if times_differ(listed, row) or row.language != listed.language or distrust.of(listed.object_id):
         return Action.EXPORT, "changed, or not trusted"
-    return (Action.UNCHANGED if row.path == listed.path else Action.REUSE), ""
+    if row.path != listed.path:
+        # Times do not tell: an export names a path, and what moved may have changed places with another in between.
+        return Action.EXPORT, "moved"
+    return Action.UNCHANGED, ""
 
 
 def times_differ(listed: ListedObject, row: Row) -> bool:

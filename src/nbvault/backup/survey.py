@@ -172,7 +172,7 @@ class Survey:
         if action is Action.EXPORT:
             await self.exporter.submit(outcome)
         else:
-            outcome.state = {Action.SKIP: State.SKIPPED, Action.FAIL: State.FAILED, Action.REUSE: State.SAVED}[action]
+            outcome.state = State.SKIPPED if action is Action.SKIP else State.FAILED
 
     # --- what moved while we looked ----------------------------------------------------------------------------------
 
@@ -203,21 +203,13 @@ class Survey:
             if not any(self._unreadable(parent_of(path)) for path in paths):
                 self.ledger.forget(object_id)
         elif (entry := next(iter(places.values()))).path != self.ledger.seen.get(object_id):
-            await self._moved(entry)
-
-    async def _moved(self, entry: ListedObject) -> None:
-        before = self.ledger.outcomes.get(entry.object_id)
-        if before is not None and before.blob and _same_times(before.listed, entry):
-            before.listed, before.contested = entry, True
-            self.ledger.seen[entry.object_id] = entry.path
-        else:
             await self._enter(entry, contested=True)
 
     async def _find_again(self, outcome: Outcome, sightings: Sequence[ListedObject]) -> None:
         """Export answered 404: gone if its folder no longer shows it, moved, or listed and yet out of reach."""
         folder = parent_of(outcome.listed.path)
         if sightings and sightings[-1].path != outcome.listed.path:
-            await self._moved(sightings[-1])
+            await self._enter(sightings[-1], contested=True)
         elif sightings:
             retry = self.ledger.put(Outcome(outcome.listed, outcome.row, contested=outcome.contested))
             await self.exporter.submit(retry)
@@ -282,9 +274,3 @@ class Survey:
 
 def _is_candidate(missing: Missing) -> bool:
     return missing.fate in (Fate.ABSENT, Fate.FOLDER_VANISHED)
-
-
-def _same_times(one: ListedObject, other: ListedObject) -> bool:
-    return (one.modified_at_ms, one.interactive_at_ms) == (other.modified_at_ms, other.interactive_at_ms) and bool(
-        one.modified_at_ms
-    )
