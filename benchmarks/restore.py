@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nbvault.backup.engine import SyncOptions
+from nbvault.backup.surroundings import SyncOptions
 from nbvault.cli.recovering import opened_restorer
 from nbvault.recovery.plan import Overwrite
 from nbvault.recovery.restorer import Request
