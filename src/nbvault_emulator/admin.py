@@ -31,6 +31,7 @@ class AdminApi:
         self._special: dict[tuple[str, str], Callable[[Request], Response]] = {
             ("GET", "world"): self._show_world,
             ("GET", "requests"): lambda _: json_response(self._gate.shared.counts()),
+            ("GET", "traffic"): lambda _: json_response(self._gate.shared.traffic()),
             ("POST", "requests/reset"): self._reset,
             ("GET", "faults"): self._show_faults,
             ("POST", "faults"): self._set_faults,

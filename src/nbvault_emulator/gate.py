@@ -46,14 +46,18 @@ class Gate:
             return self._slowly(endpoint, path, make)
         made = _made(make, [])
         if isinstance(made, Response):
-            self.shared.count(endpoint, made.status)
+            self._counted(endpoint, made)
             return made
         return self._count_later(endpoint, made)
 
     async def _count_later(self, endpoint: str, answer: Awaitable[Response]) -> Response:
         response = await answer
-        self.shared.count(endpoint, response.status)
+        self._counted(endpoint, response)
         return response
+
+    def _counted(self, endpoint: str, response: Response) -> None:
+        self.shared.count(endpoint, response.status)
+        self.shared.carried(endpoint, sent=len(response.body))
 
     async def _slowly(self, endpoint: str, path: str, make: MakeAnswer) -> Response:
         in_flight = self.shared.in_flight(1)
@@ -66,7 +70,10 @@ class Gate:
         finally:
             self.shared.in_flight(-1)
             whole = response is not None and not response.drop and response.cut_at is None
-            self.shared.count(endpoint, response.status if response is not None and whole else 0)
+            if response is not None and whole:
+                self._counted(endpoint, response)
+            else:
+                self.shared.count(endpoint, 0)
         return response
 
     async def _faulty(self, fired: list[Fault], in_flight: int, make: MakeAnswer) -> Response:

@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import cast
 
@@ -88,8 +88,8 @@ class GitServer:
             return Response(401, b"Access denied: sign in.", content_type="text/plain", headers=headers)
         if endpoint == "git-push-pack" and request.header(b"content-length") == "4":
             # The empty request with which git tries its credentials before a large push is no push.
-            return self._backend(request, rest, [])
-        return self._gate.pass_through(endpoint, rest, lambda fired: self._backend(request, rest, fired))
+            return self._backend(endpoint, request, rest, [])
+        return self._gate.pass_through(endpoint, rest, lambda fired: self._backend(endpoint, request, rest, fired))
 
     def _is_allowed(self, header: bytes) -> bool:
         scheme, _, value = header.partition(b" ")
@@ -102,12 +102,13 @@ class GitServer:
         except binascii.Error:
             return False
 
-    async def _backend(self, request: Request, rest: str, fired: list[Fault]) -> Response:
+    async def _backend(self, endpoint: str, request: Request, rest: str, fired: list[Fault]) -> Response:
         for fault in fired:
             if fault.kind == "remote-moved":
                 await asyncio.to_thread(self.move_on, fault)
         process = await _start(self._environment(request, rest, fired))
-        feeder = asyncio.create_task(_feed(request, process))
+        shared = self._gate.shared
+        feeder = asyncio.create_task(_feed(request, process, lambda size: shared.carried(endpoint, received=size)))
         try:
             status, headers = await _cgi_head(process)
         except (asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -119,7 +120,7 @@ class GitServer:
             status,
             content_type=content_type,
             headers=tuple(headers.items()),
-            stream=_output(process, feeder, drop=drop),
+            stream=_output(process, feeder, lambda size: shared.carried(endpoint, sent=size), drop=drop),
         )
 
     def _environment(self, request: Request, rest: str, fired: list[Fault]) -> dict[str, str]:
@@ -245,10 +246,11 @@ async def _start(environment: dict[str, str]) -> _Backend:
     return _Backend(process)
 
 
-async def _feed(request: Request, process: _Backend) -> None:
+async def _feed(request: Request, process: _Backend, counted: Callable[[int], None]) -> None:
     try:
         if request.stream is not None:
             async for piece in request.stream:
+                counted(len(piece))
                 process.stdin.write(piece)
                 await process.stdin.drain()
     except (BrokenPipeError, ConnectionResetError):
@@ -270,12 +272,15 @@ async def _cgi_head(process: _Backend) -> tuple[int, dict[str, str]]:
     return status, headers
 
 
-async def _output(process: _Backend, feeder: asyncio.Task[None], *, drop: bool) -> AsyncGenerator[bytes, None]:
+async def _output(
+    process: _Backend, feeder: asyncio.Task[None], counted: Callable[[int], None], *, drop: bool
+) -> AsyncGenerator[bytes, None]:
     try:
         while piece := await process.stdout.read(_PIECE_BYTES):
             if drop:
                 yield piece[: len(piece) // 2]
                 raise ConnectionResetError("broken off by a fault")
+            counted(len(piece))
             yield piece
         await process.wait()
     finally:

@@ -1,4 +1,4 @@
-"""What all workers share in memory: request counts, token buckets, and how often each fault has fired."""
+"""What all workers share in memory: counts of requests and bytes, token buckets, how often each fault has fired."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ ENDPOINTS = (
 BUCKETS = ("export", "list", "import")
 MAX_FAULTS = 512
 _STATUSES = 512
-_PER_WORKER = len(ENDPOINTS) * _STATUSES + 1
+_IN_FLIGHT = len(ENDPOINTS) * _STATUSES
+_TRAFFIC = _IN_FLIGHT + 1
+_PER_WORKER = _TRAFFIC + 2 * len(ENDPOINTS)
 _INDEX = {name: number * _STATUSES for number, name in enumerate(ENDPOINTS)}
+_TRAFFIC_OF = {name: _TRAFFIC + 2 * number for number, name in enumerate(ENDPOINTS)}
 
 
 class Shared:
@@ -59,10 +62,16 @@ class Shared:
         """One request more; status 0 for one that got no whole answer."""
         self._numbers[self._own + _INDEX[endpoint] + (status - 100 if status else 0)] += 1
 
+    def carried(self, endpoint: str, *, received: int = 0, sent: int = 0) -> None:
+        """So many bytes of bodies more, as they were on the wire; heads are not counted."""
+        place = self._own + _TRAFFIC_OF[endpoint]
+        self._numbers[place] += received
+        self._numbers[place + 1] += sent
+
     def in_flight(self, change: int) -> int:
         """Add to this worker's requests under way; the sum over all workers."""
-        self._numbers[self._own + _PER_WORKER - 1] += change
-        return sum(self._numbers[(worker + 1) * _PER_WORKER - 1] for worker in range(self._workers))
+        self._numbers[self._own + _IN_FLIGHT] += change
+        return sum(self._numbers[worker * _PER_WORKER + _IN_FLIGHT] for worker in range(self._workers))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Counts since the start or the last reset, by endpoint and status ("dropped" for no whole answer)."""
@@ -75,11 +84,24 @@ class Shared:
                     result.setdefault(name, {})[status] = total
         return result
 
+    def traffic(self) -> dict[str, dict[str, int]]:
+        """Bytes of bodies since the start or the last reset, by endpoint: what came in and what went out."""
+        result: dict[str, dict[str, int]] = {}
+        for name, start in _TRAFFIC_OF.items():
+            received, sent = (
+                sum(self._numbers[worker * _PER_WORKER + start + way] for worker in range(self._workers))
+                for way in (0, 1)
+            )
+            if received or sent:
+                result[name] = {"received": received, "sent": sent}
+        return result
+
     def reset_counts(self) -> None:
-        """All counts to zero."""
+        """All counts to zero, bytes too; not what is under way."""
         for worker in range(self._workers):
-            for place in range(_PER_WORKER - 1):
-                self._numbers[worker * _PER_WORKER + place] = 0
+            for place in range(_PER_WORKER):
+                if place != _IN_FLIGHT:
+                    self._numbers[worker * _PER_WORKER + place] = 0
 
     def take(self, bucket: str) -> float:
         """Take a token: 0 if there was one, else the seconds until there is one again."""

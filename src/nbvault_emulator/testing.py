@@ -101,6 +101,17 @@ class Emulator:
         self.stop()
         shutil.rmtree(self._temporary, ignore_errors=True)
 
+    @property
+    def pid(self) -> int:
+        """The process that serves: of its own, or this one.
+
+        Raises:
+            EmulatorError: it does not serve.
+        """
+        if self._runner is None:
+            raise EmulatorError("the emulator is not running")
+        return self._runner.pid
+
     def start(self) -> None:
         """Start to serve; does nothing while it serves.
 
@@ -164,6 +175,11 @@ class Emulator:
         result: dict[str, dict[str, int]] = self.call("GET", "/requests")
         return result
 
+    def traffic(self) -> dict[str, dict[str, int]]:
+        """Bytes of bodies by endpoint since the start or the last reset: ``received`` (Git only) and ``sent``."""
+        result: dict[str, dict[str, int]] = self.call("GET", "/traffic")
+        return result
+
     def reset_requests(self) -> None:
         """All counts to zero."""
         self.call("POST", "/requests/reset", {})
@@ -198,6 +214,8 @@ def _carried(content: str | bytes) -> dict[str, str]:
 
 class _Thread:
     """An emulator on a thread of its own, with its own event loop."""
+
+    pid = os.getpid()
 
     def __init__(self, options: EmulatorOptions) -> None:
         self._site = Site(options)
@@ -234,6 +252,7 @@ class _Process:
         if not line:
             raise EmulatorError(f"the emulator ended with {self._process.wait()} before it was ready")
         self.ready = Ready(**json.loads(line))
+        self.pid = self._process.pid
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)

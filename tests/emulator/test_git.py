@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import random
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -213,3 +214,20 @@ def test_the_repository_is_kept(person: Person, tmp_path: Path) -> None:
         pusher.git("push", "-q", first.git_url, "main")
     with Emulator(notebooks=0, git_dir=tmp_path / "kept") as second:
         assert "refs/heads/main" in Person(second, person.folder).git("ls-remote", second.git_url).stdout
+
+
+def test_traffic_is_counted(emulator: Emulator, person: Person, tmp_path: Path) -> None:
+    """`/traffic` has the bytes of a push and of a clone, and what the pack's own overhead adds, until it is reset."""
+    size = 300_000
+    (person.folder / "noise").write_bytes(random.Random(1).randbytes(size))
+    person.git("add", "-A")
+    person.git("commit", "-q", "-m", "noise")
+    emulator.reset_requests()
+    person.git("push", "-q", "origin", "main")
+    pushed = emulator.traffic()
+    assert size < pushed["git-push-pack"]["received"] < size + 2000
+    assert "git-fetch-pack" not in pushed
+    person.git("clone", "-q", "--bare", person.url, str(tmp_path / "copy"))
+    assert size < emulator.traffic()["git-fetch-pack"]["sent"] < size + 4000
+    emulator.reset_requests()
+    assert emulator.traffic() == {}

@@ -89,8 +89,10 @@ def test_workers_agree(client_of: Callable[..., Client]) -> None:
         assert running.requests()["get-status"] == {"200": 120}
         running.faults({"kind": "status", "status": 503, "match": {"times": 5}})
         assert [client.get("list", path="/Clients").status for _ in range(12)].count(503) == 5
+        whole = len(client.get("export", path="/Clients/x/n1", direct_download="true").body)
+        assert running.traffic()["export"] == {"received": 0, "sent": whole}
         running.reset_requests()
-        assert running.requests() == {}
+        assert (running.requests(), running.traffic()) == ({}, {})
 
 
 def test_edits_during_listing_do_no_harm(client_of: Callable[..., Client]) -> None:
