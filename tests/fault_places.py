@@ -145,6 +145,10 @@ class Place:
         """The commit of a branch of the remote; empty if there is none."""
         return self.git("for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}")
 
+    def message(self, branch: str) -> str:
+        """The whole message of the last commit of a branch of the remote."""
+        return self.git("log", "-1", "--format=%B", f"refs/heads/{branch}")
+
     def files(self, branch: str = "main") -> dict[str, str]:
         """Blob id by path of every file of a branch of the remote."""
         if not self.tip(branch):

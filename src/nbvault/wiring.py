@@ -21,13 +21,13 @@ from nbvault.clock import Clock, SystemClock
 from nbvault.errors import (
     ConfigurationError,
     GitError,
-    LockedError,
     RemoteUnreachable,
     SessionInterrupted,
     StateError,
 )
 from nbvault.gitstore.cache import open_cache, opened_as_it_is
 from nbvault.gitstore.lease import Lease, Sightings
+from nbvault.gitstore.meta import read_records
 from nbvault.gitstore.process import is_alive, this_process
 from nbvault.gitstore.remote import Remote, remote_url
 from nbvault.gitstore.runner import Git, require_git
@@ -42,7 +42,7 @@ from nbvault.gitstore.upkeep import (
 from nbvault.gitstore.vault import Vault
 from nbvault.model import Person, SessionReport
 from nbvault.settings import Bulk, Deletions, ExportFormat, Settings
-from nbvault.state.store import StateManager
+from nbvault.state.store import SessionRow, StateManager
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.editors import Editors
 from nbvault.workspace.transport import ClientOptions
@@ -224,7 +224,7 @@ def run_sync(settings: Settings, options: SyncOptions, screen: Screen, *, clock:
         with opened_vault(settings, writing=True, clock=clock) as vault:
             recorder = Recorder(screen, state, settings)
             report = _run_to_its_end(_session(recorder, vault, options, clock=clock))
-            _remember(state, report)
+            _remember(state, vault, report)
             _keep_up(vault, screen)
         return report
     finally:
@@ -314,24 +314,28 @@ def _keep_up(vault: Vault, screen: Screen) -> None:
         screen.stage(f"The upkeep of the local repository was cut short: {error or 'interrupted'}")
 
 
-def _remember(state: StateManager, report: SessionReport) -> None:
+def _remember(state: StateManager, vault: Vault, report: SessionReport) -> None:
     with suppress(StateError):
         for session in state.running():
             if session.session != report.session:
-                state.interrupted(session.session, report.started_at)
-        state.session_ended(report)
+                _settle(state, vault, session.session, before=report.started_at)
+        state.session_ended(SessionRow.of_report(report))
         if report.problems or report.counts.listed:
             state.replace_problems(report.session, report.problems)
         state.clean_up(report.ended_at)
 
 
+def _settle(state: StateManager, vault: Vault, session: str, *, before: datetime) -> None:
+    """Enter the end of a session that did not: it may have been killed after the vault had it."""
+    records = read_records(vault.meta, "sessions", blobs=vault.blobs, months=2)
+    end = next((record for record in reversed(records) if record["session"] == session), None)
+    if end is None:
+        state.interrupted(session, before)
+    else:
+        state.session_ended(SessionRow.of_record(end))
+
+
 def locked_by_another(settings: Settings) -> bool:
     """Whether a session writes to the local repository at this moment."""
     path: Path = settings.vault.path
-    lock = ProcessLock(path.with_name(path.name + ".lock"))
-    try:
-        lock.acquire()
-    except LockedError:
-        return True
-    lock.release()
-    return False
+    return ProcessLock(path.with_name(path.name + ".lock")).is_held()

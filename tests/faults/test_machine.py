@@ -16,6 +16,8 @@ from fault_places import DAY_S, Place, source
 from nbvault.gitstore.reader import missing_objects
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.upkeep import clean_leftovers
+from nbvault.model import Status
+from nbvault.state.store import StateManager
 
 FOLDER = "/Clients/2024/ENG-1001/NOTEBOOKS"
 EDITED = f"{FOLDER}/00_ingest_ledger"
@@ -72,6 +74,17 @@ def test_problems_and_held_sets_survive_a_new_machine(place: Place) -> None:
     report = place.sync(accept_deletions="last")
     assert (report.exit_code, report.counts.deleted) == (0, first.counts.held_deletions), report
     assert [(p.since, p.acknowledged_by) for p in report.problems] == [(first.session, "ann@example.com")]
+
+
+def test_a_session_killed_after_the_vault_had_its_end_ended_as_the_vault_says(place: Place) -> None:
+    """The state store's "running" of a session that died at its very last line becomes what the vault recorded."""
+    first = place.sync()
+    with StateManager(f"sqlite:///{place.folder / 'state.db'}") as state:
+        state.session_started(first.session, workspace_path="/Clients", started_at=first.started_at, holder={})
+    place.sync()
+    with StateManager(f"sqlite:///{place.folder / 'state.db'}") as state:
+        found = {row.session: row for row in state.sessions()}[first.session]
+    assert (found.status, found.total, found.commit) == (Status.COMPLETE, first.counts.listed, first.head)
 
 
 def test_a_state_store_that_cannot_be_opened_does_not_stop_a_backup(place: Place) -> None:

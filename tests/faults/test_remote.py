@@ -42,12 +42,24 @@ def test_a_refused_branch_is_named_and_nothing_is_claimed(place: Place, branch: 
     assert report.exit_code == 1
     assert branch in report.error
     assert "TF402455: no pushes." in report.error
-    if branch != "backup/daily":
-        assert place.tip("main") == tip
+    assert place.tip("main") == tip
     place.emulator.faults()
     after = place.sync()
     place.assert_whole(after)
     place.assert_whole(place.sync())
+
+
+def test_a_conclusion_names_the_session_whose_work_it_holds(place: Place) -> None:
+    """What a session pushed and could not conclude is concluded by the next one, and its message says so."""
+    work(place)
+    place.emulator.faults({"kind": "push-rejected", "refs": "refs/heads/main"})
+    died = place.sync()
+    place.emulator.faults()
+    after = place.sync()
+    message = place.message("main")
+    assert (died.exit_code, after.exit_code, after.resumed) == (1, 0, True)
+    assert message.splitlines()[0].endswith("UTC: what an interrupted session had saved")
+    assert [line for line in message.splitlines() if "Taken-Up" in line] == [f"Nbvault-Taken-Up: {died.session}"]
 
 
 @pytest.mark.parametrize("branch", ["main", "nbvault/meta", "nbvault/lease"])

@@ -123,8 +123,10 @@ def test_a_dead_holder_frees_the_lock(tmp_path: Path) -> None:
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(LockedError, match=f"process {holder.pid}"):
             ProcessLock(path).acquire()
+        assert ProcessLock(path).is_held()
         holder.send_signal(signal.SIGKILL)
         holder.wait()
+    assert not ProcessLock(path).is_held()
     with ProcessLock(path):
         assert b"pid" in path.read_bytes()
 

@@ -74,7 +74,7 @@ def test_a_session_from_start_to_end(store: StateManager) -> None:
         metadata={"holder": HOLDER},
     )
     assert store.running() == [running]
-    store.session_ended(report("s1"))
+    store.session_ended(SessionRow.of_report(report("s1")))
     ended = store.last_session()
     assert ended is not None
     expected = SessionRow.of_report(report("s1"), workspace_path="/Clients", repo_id="vault")
@@ -87,7 +87,7 @@ def test_a_session_from_start_to_end(store: StateManager) -> None:
 
 def test_the_end_of_an_unknown_session_is_kept(store: StateManager) -> None:
     """A state store lost in mid-session still gets the session's end, with its counts and errors."""
-    store.session_ended(report("s1"))
+    store.session_ended(SessionRow.of_report(report("s1")))
     row = store.last_session()
     assert row == SessionRow.of_report(report("s1"))
     assert (row.total, row.processed, row.successful, row.failed, row.bytes_processed) == (10, 10, 7, 1, 5_000_000_000)
@@ -99,7 +99,7 @@ def test_only_a_running_session_can_be_interrupted_or_make_progress(store: State
     """A killed session gets its end from the next one; an end that is known is never overwritten."""
     start(store, "killed")
     assert store.interrupted("killed", T0 + timedelta(hours=1))
-    store.session_ended(report("ended"))
+    store.session_ended(SessionRow.of_report(report("ended")))
     assert not store.interrupted("ended", T0)
     assert not store.interrupted("never", T0)
     store.session_progress("ended", total=1, processed=1, saved=1, failed=0, bytes_processed=1)
@@ -202,7 +202,7 @@ def test_cleaning_up_spares_the_trail_the_problems_and_the_last_session(store: S
 def test_rebuilding_gives_the_same_index(store: StateManager) -> None:
     """Sessions, problems and trail written back are the same; a rebuild that fails changes nothing."""
     start(store, "s1")
-    store.session_ended(report("s1"))
+    store.session_ended(SessionRow.of_report(report("s1")))
     start(store, "s2", at=T0 + timedelta(days=1))
     store.replace_problems("s2", [Problem(1, "/a", State.FAILED, "r")])
     store.record_audit([event(n) for n in range(2500)])

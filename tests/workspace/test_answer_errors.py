@@ -101,6 +101,12 @@ def test_a_refused_token_is_both_kinds_of_error() -> None:
     assert failure.exit_code == 6
 
 
+def test_a_status_that_is_also_the_code_is_said_once() -> None:
+    """A proxy that repeats the status as its error code is quoted without repetition."""
+    failure = from_answer(403, {}, error(403, "403: No entry."), path="/a")
+    assert str(failure).startswith("The identity may not use /a (403: No entry.).")
+
+
 @pytest.mark.parametrize("body", [b"{}", b'{"objects":[]}', b'{"content":"eA=="}'])
 def test_good_answers_are_no_errors(body: bytes) -> None:
     """An object without an error code under 200 is left to its reader."""

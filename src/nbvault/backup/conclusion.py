@@ -41,6 +41,18 @@ class Conclusion:
         self._at = at
         self._committer = committer
 
+    def taken_up(self) -> list[str]:
+        """The sessions whose content no conclusion has yet, this one apart, the oldest first."""
+        vault = self._vault
+        then = vault.concluded_content()
+        if not vault.meta.content or then == vault.meta.content:
+            return []
+        if then and not vault.have(then):
+            vault.whole_history()
+        entries = log(vault.git, vault.meta.content, first_parent=True, exclude=[then] if then else [])
+        found = [entry.commit.trailers.get("Nbvault-Session", [""])[-1] for entry in entries]
+        return [session for session in reversed(list(dict.fromkeys(found))) if session not in ("", self._session)]
+
     def publish(self, summary: Summary) -> Published:
         """Conclude, verify, push, confirm.
 
@@ -165,7 +177,10 @@ class Conclusion:
         if unpushed and vault.meta.tip:
             self.push_meta()
         daily = self._daily()
-        refs = [PushRef(daily, conclude.DAILY)] if daily else []
+        if daily:
+            # By itself and first: a push of several refs is not atomic, and main must not say more than it.
+            publish.push(vault.remote, [PushRef(daily, conclude.DAILY)])
+        refs = []
         tag = ""
         if composed:
             taken = [ref.removeprefix("refs/tags/") for ref in vault.refs]
@@ -178,7 +193,8 @@ class Conclusion:
         # Only when main is there: a push of several refs is not atomic.
         if tags := [PushRef(head, f"refs/tags/{tag}")] if tag else self._forgotten_tag():
             publish.push(vault.remote, tags)
-        vault.refs = publish.confirm(vault.remote, [*refs, *tags], contains=self._contains)
+        pushed = [*([PushRef(daily, conclude.DAILY)] if daily else []), *refs, *tags]
+        vault.refs = publish.confirm(vault.remote, pushed, contains=self._contains)
         drift = (composed.drift, composed.conflicts) if composed else ((), ())
         return Published(head, tag, 1 if composed else 0, *drift)
 

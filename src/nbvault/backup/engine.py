@@ -163,10 +163,17 @@ class GitSyncEngine:
         await writer.finish(plan)
         writer.close()
         ending.commits = writer.commits
-        summary = Summary(
-            self._session, self._scan_started, ending.status, ending.counts, writer.renames, self._options.message
-        )
         conclusion = self._conclusion()
+        taken_up = await self._blocking(conclusion.taken_up) if self._resumed else ()
+        summary = Summary(
+            self._session,
+            self._scan_started,
+            ending.status,
+            ending.counts,
+            writer.renames,
+            self._options.message,
+            taken_up,
+        )
         self._around.watcher.stage("Pushing and confirming")
         published = await self._blocking(lambda: conclusion.publish(summary))
         report = ending.report(ended_well(ending, published))

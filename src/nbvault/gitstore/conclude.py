@@ -93,7 +93,7 @@ def folders_above(path: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a conclusion says of its session."""
+    """What a conclusion says of its session; `taken_up` are sessions that saved something and died before their own."""
 
     session: str
     scan_started: datetime
@@ -101,13 +101,17 @@ class Summary:
     counts: Counts
     renames: Sequence[Rename] = field(default_factory=tuple)
     message: str = ""
+    taken_up: Sequence[str] = field(default_factory=tuple)
 
     def text(self) -> str:
         """The commit message: subject, the administrator's own words, trailers."""
         counts = self.counts
         kinds = [(counts.modified, "modified"), (counts.added, "added"), (counts.deleted, "deleted")]
         kinds.append((counts.renamed, "renamed"))
-        changed = ", ".join(f"{number:,} {word}" for number, word in kinds if number) or "nothing changed"
+        changed = ", ".join(f"{number:,} {word}" for number, word in kinds if number)
+        changed = changed or ("" if self.taken_up else "nothing changed")
+        if self.taken_up:
+            changed += f"{', and ' if changed else ''}what an interrupted session had saved"
         subject = f"Backup {self.scan_started:%Y-%m-%d %H:%M} UTC: {changed}"
         trailers = "\n".join([*self._facts(), *self._moves()])
         return "\n\n".join([subject, *([self.message] if self.message else []), trailers]) + "\n"
@@ -129,7 +133,8 @@ class Summary:
             "Deleted": counts.deleted,
             "Held": counts.held_deletions,
         }
-        return [f"Nbvault-{name}: {value}" for name, value in facts.items()]
+        taken_up = [f"Nbvault-Taken-Up: {session}" for session in self.taken_up]
+        return [f"Nbvault-{name}: {value}" for name, value in facts.items()] + taken_up
 
     def _moves(self) -> list[str]:
         moves = [(r.old_repo_path, r.new_repo_path) for r in self.renames if r.old_repo_path != r.new_repo_path]

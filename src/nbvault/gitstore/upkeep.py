@@ -195,6 +195,22 @@ class ProcessLock:
         os.pwrite(file, json.dumps({"pid": os.getpid(), "since": iso(self._clock.now())}).encode(), 0)
         self._file = file
 
+    def is_held(self) -> bool:
+        """Whether some process has the lock. It is not taken for that, unless a killed process left its name in it."""
+        try:
+            file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            if not os.read(file, 1):
+                return False
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(file)
+        return False
+
     def release(self) -> None:
         """Give the lock back; nothing happens if it is not held."""
         if self._file >= 0:

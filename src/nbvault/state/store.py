@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nbvault.clock import Clock, SystemClock
-from nbvault.model import Problem, SessionReport, State, Status
+from nbvault.model import Problem, State, Status
 from nbvault.state.database import Database
 from nbvault.state.schema import audit_log, lease_sightings, problems, sync_sessions
 from nbvault.state.values import AuditEvent, SessionRow
@@ -87,16 +87,16 @@ class StateManager:
         """Up to where a running session can be resumed; for show, since resuming reads the vault."""
         self._change_running(session, last_checkpoint=at, checkpoint_data=dict(data))
 
-    def session_ended(self, report: SessionReport) -> None:
+    def session_ended(self, ended: SessionRow) -> None:
         """Enter the end of a session, also of one whose start is not known here."""
-        values = _session_values(SessionRow.of_report(report))
+        values = _session_values(ended)
         with self._database.writing() as connection:
-            known = _session(connection, report.session)
+            known = _session(connection, ended.session)
             if known is not None:
                 values["metadata"] = {**known.metadata, **values["metadata"]}
                 for kept in ("workspace_path", "repo_id", "last_checkpoint", "checkpoint_data"):
                     del values[kept]
-            _put_session(connection, report.session, values)
+            _put_session(connection, ended.session, values)
 
     def interrupted(self, session: str, at: datetime) -> bool:
         """Enter that a session that seems to be running was cut short; False, and no change, if it is not running."""

@@ -355,8 +355,8 @@ def _make(
     retry_after_s: float | None,
 ) -> RequestFailed:
     sentence, hint = _SENTENCES[kind]
-    quoted = ": ".join(part for part in (said.code, _short(said.message)) if part)
-    told = f"{status}: {quoted}" if quoted else str(status)
+    parts = (str(status), said.code, _short(said.message).removeprefix(f"{status}: "))
+    told = ": ".join(dict.fromkeys(part for part in parts if part))
     foreign = 300 <= status < 400 or (status == 404 and kind is Refused)
     return kind(
         f"{sentence.format(path=path)} ({told}).",
