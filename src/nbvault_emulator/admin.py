@@ -13,6 +13,7 @@ from nbvault_emulator.answers import error, json_response
 from nbvault_emulator.databricks import parse_query
 from nbvault_emulator.faults import FaultSet
 from nbvault_emulator.gate import Gate
+from nbvault_emulator.git_server import GitServer
 from nbvault_emulator.http import Request, Response
 from nbvault_emulator.journal import Journal
 from nbvault_emulator.world import NOTEBOOK, Node, World, WorldError
@@ -24,10 +25,11 @@ _OPERATIONS = mutations.known_operations() - {"import"}
 class AdminApi:
     """Answers below `ADMIN_PATH`. Changes take effect before they are answered."""
 
-    def __init__(self, world: World, journal: Journal, gate: Gate) -> None:
+    def __init__(self, world: World, journal: Journal, gate: Gate, git: GitServer) -> None:
         self._world = world
         self._journal = journal
         self._gate = gate
+        self._git = git
         self._special: dict[tuple[str, str], Callable[[Request], Response]] = {
             ("GET", "world"): self._show_world,
             ("GET", "requests"): lambda _: json_response(self._gate.shared.counts()),
@@ -36,6 +38,7 @@ class AdminApi:
             ("GET", "faults"): self._show_faults,
             ("POST", "faults"): self._set_faults,
             ("POST", "batch"): self._batch,
+            ("POST", "repository"): self._make_repository,
         }
 
     def answer(self, request: Request) -> Response:
@@ -59,6 +62,9 @@ class AdminApi:
             if operation.get("op") not in _OPERATIONS:
                 raise ValueError(f"Unknown operation {operation.get('op')!r}.")
         return json_response(self._journal.commit(operations))
+
+    def _make_repository(self, request: Request) -> Response:
+        return json_response({"path": self._git.make(str(_object(_body(request)).get("name", "")))})
 
     def _set_faults(self, request: Request) -> Response:
         faults = _list(_body(request))

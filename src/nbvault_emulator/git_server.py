@@ -19,7 +19,9 @@ from nbvault_emulator.gate import Answer, Gate
 from nbvault_emulator.http import Request, Response
 from nbvault_emulator.world import WorldError
 
-REPOSITORY_PATH = "/ORG/PROJECT/_git/vault"
+_PROJECT_PATH = "/ORG/PROJECT/_git/"
+REPOSITORY_PATH = _PROJECT_PATH + "vault"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _PIECE_BYTES = 65_536
 _ENDPOINTS = {
     ("GET", "/info/refs", "git-upload-pack"): "git-fetch-refs",
@@ -42,22 +44,40 @@ _PRE_RECEIVE_HOOK = """#!/bin/sh
 echo "${NBVAULT_EMULATOR_MESSAGE}" >&2
 exit 1
 """
+_NOT_THERE = (
+    "TF401019: The Git repository with name or identifier {name} does not exist or you do not have permissions for the "
+    "operation you are attempting."
+)
 _POLICY = "TF402455: Pushes to this branch are not permitted; you must use a pull request to update this branch."
 
 
 class GitServer:
-    """Serves the bare repository `vault.git` in a directory, at `REPOSITORY_PATH`."""
+    """Serves the bare repositories of a directory: `vault.git` at `REPOSITORY_PATH`, and those made beside it."""
 
     def __init__(self, git_dir: Path, gate: Gate, *, token: str) -> None:
-        self.repository = git_dir / "vault.git"
+        self._git_dir = git_dir
         self._gate = gate
         self._token = token.encode()
-        self._prepare()
+        self._prepare(git_dir / "vault.git")
 
-    def _prepare(self) -> None:
-        if not (self.repository / "HEAD").exists():
-            self.repository.mkdir(parents=True, exist_ok=True)
-            self._git("init", "--quiet", "--bare", "--initial-branch=main", ".")
+    def make(self, name: str) -> str:
+        """Make an empty repository, as an administrator does; returns the path of its URL.
+
+        Raises:
+            ValueError: the name is none, or taken.
+        """
+        repository = self._git_dir / f"{name}.git"
+        if not _NAME.fullmatch(name) or name.endswith(".git"):
+            raise ValueError(f"{name!r} is no name for a repository")
+        if repository.exists():
+            raise ValueError(f"there is a repository {name} already")
+        self._prepare(repository)
+        return _PROJECT_PATH + name
+
+    def _prepare(self, repository: Path) -> None:
+        if not (repository / "HEAD").exists():
+            repository.mkdir(parents=True, exist_ok=True)
+            _git(repository, "init", "--quiet", "--bare", "--initial-branch=main", ".")
         settings = {
             "http.receivepack": "true",
             "uploadpack.allowFilter": "true",
@@ -66,30 +86,41 @@ class GitServer:
             "gc.auto": "0",
         }
         for name, value in settings.items():
-            self._git("config", name, value)
+            _git(repository, "config", name, value)
         for name, text in (("update", _UPDATE_HOOK), ("pre-receive", _PRE_RECEIVE_HOOK)):
-            hook = self.repository / "hooks" / name
+            hook = repository / "hooks" / name
             hook.parent.mkdir(exist_ok=True)
             hook.write_text(text, encoding="utf-8")
             hook.chmod(0o755)
 
+    def serves(self, path: str) -> bool:
+        """Whether a path is one of this server's."""
+        return path.startswith(_PROJECT_PATH)
+
     def is_streamed(self, request: Request) -> bool:
         """Whether a request's body may be large and is to be handed on as it comes."""
-        return request.method == "POST" and request.path.startswith(REPOSITORY_PATH + "/")
+        return request.method == "POST" and self.serves(request.path)
 
     def answer(self, request: Request) -> Answer:
-        """The answer to a request under `REPOSITORY_PATH`."""
-        rest = request.path[len(REPOSITORY_PATH) :]
+        """The answer to a request that this server serves."""
+        name, slash, rest = request.path.removeprefix(_PROJECT_PATH).partition("/")
+        rest = slash + rest
         service = re.sub(r".*service=([a-z-]+).*", r"\1", request.query)
         endpoint = _ENDPOINTS.get((request.method, rest, service if rest == "/info/refs" else ""), "git-other")
         if not self._is_allowed(request.headers.get(b"authorization", b"")):
             self._gate.shared.count(endpoint, 401)
             headers = (("WWW-Authenticate", 'Basic realm="https://dev.azure.com/ORG"'),)
             return Response(401, b"Access denied: sign in.", content_type="text/plain", headers=headers)
+        repository = self._git_dir / f"{name}.git"
+        if not _NAME.fullmatch(name) or not (repository / "HEAD").exists():
+            self._gate.shared.count(endpoint, 404)
+            return Response(404, _NOT_THERE.format(name=name).encode(), content_type="text/plain")
         if endpoint == "git-push-pack" and request.header(b"content-length") == "4":
             # The empty request with which git tries its credentials before a large push is no push.
-            return self._backend(endpoint, request, rest, [])
-        return self._gate.pass_through(endpoint, rest, lambda fired: self._backend(endpoint, request, rest, fired))
+            return self._backend(endpoint, request, repository, rest, [])
+        return self._gate.pass_through(
+            endpoint, rest, lambda fired: self._backend(endpoint, request, repository, rest, fired)
+        )
 
     def _is_allowed(self, header: bytes) -> bool:
         scheme, _, value = header.partition(b" ")
@@ -102,11 +133,13 @@ class GitServer:
         except binascii.Error:
             return False
 
-    async def _backend(self, endpoint: str, request: Request, rest: str, fired: list[Fault]) -> Response:
+    async def _backend(
+        self, endpoint: str, request: Request, repository: Path, rest: str, fired: list[Fault]
+    ) -> Response:
         for fault in fired:
             if fault.kind == "remote-moved":
-                await asyncio.to_thread(self.move_on, fault)
-        process = await _start(self._environment(request, rest, fired))
+                await asyncio.to_thread(_move_on, repository, fault)
+        process = await _start(_environment(request, repository, rest, fired))
         shared = self._gate.shared
         feeder = asyncio.create_task(_feed(request, process, lambda size: shared.carried(endpoint, received=size)))
         try:
@@ -123,66 +156,71 @@ class GitServer:
             stream=_output(process, feeder, lambda size: shared.carried(endpoint, sent=size), drop=drop),
         )
 
-    def _environment(self, request: Request, rest: str, fired: list[Fault]) -> dict[str, str]:
-        environment = {
-            **_git_environment(self.repository),
-            "GIT_PROJECT_ROOT": str(self.repository.parent),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "PATH_INFO": f"/{self.repository.name}{rest}",
-            "QUERY_STRING": request.query,
-            "REQUEST_METHOD": request.method,
-            "CONTENT_TYPE": request.header(b"content-type"),
-            "REMOTE_USER": "nbvault",
-            "REMOTE_ADDR": "127.0.0.1",
-            **_refusals(fired),
+
+def _environment(request: Request, repository: Path, rest: str, fired: list[Fault]) -> dict[str, str]:
+    environment = {
+        **_git_environment(repository),
+        "GIT_PROJECT_ROOT": str(repository.parent),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "PATH_INFO": f"/{repository.name}{rest}",
+        "QUERY_STRING": request.query,
+        "REQUEST_METHOD": request.method,
+        "CONTENT_TYPE": request.header(b"content-type"),
+        "REMOTE_USER": "nbvault",
+        "REMOTE_ADDR": "127.0.0.1",
+        **_refusals(fired),
+    }
+    for name, header in (
+        ("CONTENT_LENGTH", b"content-length"),
+        ("HTTP_CONTENT_ENCODING", b"content-encoding"),
+        ("GIT_PROTOCOL", b"git-protocol"),
+    ):
+        if header in request.headers:
+            environment[name] = request.header(header)
+    if any(fault.kind == "no-partial-clone" for fault in fired):
+        environment |= {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "uploadpack.allowFilter",
+            "GIT_CONFIG_VALUE_0": "false",
         }
-        for name, header in (
-            ("CONTENT_LENGTH", b"content-length"),
-            ("HTTP_CONTENT_ENCODING", b"content-encoding"),
-            ("GIT_PROTOCOL", b"git-protocol"),
-        ):
-            if header in request.headers:
-                environment[name] = request.header(header)
-        if any(fault.kind == "no-partial-clone" for fault in fired):
-            environment |= {
-                "GIT_CONFIG_COUNT": "1",
-                "GIT_CONFIG_KEY_0": "uploadpack.allowFilter",
-                "GIT_CONFIG_VALUE_0": "false",
-            }
-        return environment
+    return environment
 
-    def move_on(self, fault: Fault) -> None:
-        """Add a commit by a person to a branch: the remote is no longer where the pusher saw it."""
-        branch = f"refs/heads/{fault.text('branch', 'main')}"
-        path, content = fault.text("path", "people.md"), fault.text("content", "A person was here.\n")
-        tip = self._git("rev-parse", "--verify", "--quiet", branch, check=False).strip()
-        blob = self._git("hash-object", "-w", "--stdin", stdin=content).strip()
-        index = self.repository / f"emulator-{os.getpid()}-{os.urandom(4).hex()}.index"
-        try:
-            more = {"GIT_INDEX_FILE": str(index)}
-            self._git("read-tree", *([tip] if tip else ["--empty"]), more=more)
-            self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", more=more)
-            tree = self._git("write-tree", more=more).strip()
-        finally:
-            index.unlink(missing_ok=True)
-        parents = ["-p", tip] if tip else []
-        message = fault.text("message", "Change by hand")
-        person = _person(fault.text("author", "Pat Person <pat@clients.example>"))
-        commit = self._git("commit-tree", tree, *parents, "-m", message, more=person).strip()
-        self._git("update-ref", branch, commit)
 
-    def _git(self, *arguments: str, stdin: str = "", check: bool = True, more: dict[str, str] | None = None) -> str:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=self.repository,
-            env={**_git_environment(self.repository), **(more or {})},
-            input=stdin.encode(),
-            capture_output=True,
-            check=False,
-        )
-        if check and done.returncode:
-            raise WorldError(500, "GIT", f"git {arguments[0]}: {done.stderr.decode('utf-8', 'replace').strip()}")
-        return done.stdout.decode("utf-8", "replace")
+def _move_on(repository: Path, fault: Fault) -> None:
+    """Add a commit by a person to a branch: the remote is no longer where the pusher saw it."""
+    branch = f"refs/heads/{fault.text('branch', 'main')}"
+    path, content = fault.text("path", "people.md"), fault.text("content", "A person was here.\n")
+    tip = _git(repository, "rev-parse", "--verify", "--quiet", branch, check=False).strip()
+    blob = _git(repository, "hash-object", "-w", "--stdin", stdin=content).strip()
+    index = repository / f"emulator-{os.getpid()}-{os.urandom(4).hex()}.index"
+    try:
+        more = {"GIT_INDEX_FILE": str(index)}
+        _git(repository, "read-tree", *([tip] if tip else ["--empty"]), more=more)
+        _git(repository, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", more=more)
+        tree = _git(repository, "write-tree", more=more).strip()
+    finally:
+        index.unlink(missing_ok=True)
+    parents = ["-p", tip] if tip else []
+    message = fault.text("message", "Change by hand")
+    person = _person(fault.text("author", "Pat Person <pat@clients.example>"))
+    commit = _git(repository, "commit-tree", tree, *parents, "-m", message, more=person).strip()
+    _git(repository, "update-ref", branch, commit)
+
+
+def _git(
+    repository: Path, *arguments: str, stdin: str = "", check: bool = True, more: dict[str, str] | None = None
+) -> str:
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=repository,
+        env={**_git_environment(repository), **(more or {})},
+        input=stdin.encode(),
+        capture_output=True,
+        check=False,
+    )
+    if check and done.returncode:
+        raise WorldError(500, "GIT", f"git {arguments[0]}: {done.stderr.decode('utf-8', 'replace').strip()}")
+    return done.stdout.decode("utf-8", "replace")
 
 
 def _git_environment(repository: Path) -> dict[str, str]:

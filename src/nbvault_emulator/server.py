@@ -81,7 +81,7 @@ class Site:
         self.gate.journal = self.journal
         self.git = GitServer(options.git_dir or self._directory("git"), self.gate, token=self.ready.git_token)
         self._workspace = WorkspaceApi(self.world, self.journal, self.gate, token=self.ready.workspace_token, url=url)
-        self._admin = AdminApi(self.world, self.journal, self.gate)
+        self._admin = AdminApi(self.world, self.journal, self.gate, self.git)
         if options.faults is not None:
             self.gate.set_faults(json.loads(options.faults.read_text(encoding="utf-8")))
 
@@ -107,7 +107,7 @@ class Site:
         path = request.path
         if path.startswith(ADMIN_PATH + "/"):
             return self._admin.answer(request)
-        if path.startswith(REPOSITORY_PATH + "/"):
+        if self.git.serves(path):
             return self.git.answer(request)
         return self._workspace.answer(request)
 

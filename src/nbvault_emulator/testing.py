@@ -170,6 +170,11 @@ class Emulator:
         result: list[dict[str, Any]] = self.call("GET", "/world" + query)
         return result
 
+    def repository(self, name: str) -> str:
+        """Make an empty repository on the Git server; returns its URL."""
+        made = self._change("repository", {"name": name})
+        return urlsplit(self.git_url)._replace(path=made["path"]).geturl()
+
     def requests(self) -> dict[str, dict[str, int]]:
         """Counts by endpoint and status since the start or the last reset."""
         result: dict[str, dict[str, int]] = self.call("GET", "/requests")

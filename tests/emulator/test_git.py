@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nbvault_emulator.testing import Emulator
+from nbvault_emulator.testing import Emulator, EmulatorError
 
 
 class Person:
@@ -231,3 +231,22 @@ def test_traffic_is_counted(emulator: Emulator, person: Person, tmp_path: Path) 
     assert size < emulator.traffic()["git-fetch-pack"]["sent"] < size + 4000
     emulator.reset_requests()
     assert emulator.traffic() == {}
+
+
+def test_several_repositories(emulator: Emulator, tmp_path: Path) -> None:
+    """A repository that was made is served beside the first one, and one that was not made is not there."""
+    person = Person(emulator, tmp_path / "clone")
+    url = person.url = emulator.repository("vault-2027")
+    person.start()
+    person.git("push", "-q", "origin", "main")
+    tip = person.git("rev-parse", "HEAD").stdout
+    assert person.git("ls-remote", url, "refs/heads/main").stdout.split() == [tip.strip(), "refs/heads/main"]
+    assert person.git("ls-remote", emulator.git_url).stdout == ""
+    assert "not found" in person.git("ls-remote", url + "-2", status=None).stderr
+
+
+@pytest.mark.parametrize("name", ["", "../vault", "a/b", "vault", ".git", "x.git"])
+def test_repository_names(emulator: Emulator, name: str) -> None:
+    """A repository is made only under a plain name that is free."""
+    with pytest.raises(EmulatorError, match="400"):
+        emulator.repository(name)
