@@ -89,7 +89,7 @@ class AdminApi:
 
 async def _world_json(world: World, start: Node, query: dict[str, str]) -> AsyncGenerator[bytes, None]:
     separator = b"[\n"
-    nodes = world.walk(start) if start.kind == "DIRECTORY" else iter([start])
+    nodes = world.walk(start) if start.is_folder else iter([start])
     for place, node in enumerate(nodes):
         if node.kind == NOTEBOOK or query.get("all") == "1":
             yield separator + json.dumps(_shown(world, node, with_content=query.get("content") == "1")).encode()
@@ -102,7 +102,7 @@ async def _world_json(world: World, start: Node, query: dict[str, str]) -> Async
 
 def _shown(world: World, node: Node, *, with_content: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {"path": node.path, "object_id": node.object_id, "object_type": node.kind}
-    if node.kind != "DIRECTORY":
+    if not node.is_folder:
         source = world.source(node)
         shown |= {"sha256": hashlib.sha256(source).hexdigest(), "modified_at": node.modified_at}
         if with_content:

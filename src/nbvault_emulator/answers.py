@@ -69,8 +69,9 @@ def of_fault(fault: Fault) -> Response | None:
     return None if maker is None else maker(fault)
 
 
-def _status(fault: Fault) -> Response:
-    status = int(fault.number("status", 500))
+def of_status(fault: Fault, *, default: int = 500) -> Response:
+    """The error with the status that a fault names."""
+    status = int(fault.number("status", default))
     headers: tuple[tuple[str, str], ...] = ()
     if "retry_after" in fault.data:
         headers = (("Retry-After", fault.text("retry_after")),)
@@ -98,7 +99,7 @@ def _token_expired(fault: Fault) -> Response:
 
 
 _MAKERS = {
-    "status": _status,
+    "status": of_status,
     "error-in-200": _error_in_200,
     "oversize": lambda fault: oversize(int(fault.number("size", 12_000_000)), fault.text("shape", "size-exceeds")),
     "empty-body": lambda fault: Response(int(fault.number("status", 200))),

@@ -12,6 +12,7 @@ from nbvault_emulator.faults import Fault
 from nbvault_emulator.gate import Answer, Gate
 from nbvault_emulator.http import Request, Response
 from nbvault_emulator.journal import Journal
+from nbvault_emulator.platform import PlatformApi
 from nbvault_emulator.world import DIRECTORY, NOTEBOOK, Node, User, World, WorldError, describe, missing, normal_path
 
 _BASE = "/api/2.0/workspace/"
@@ -34,7 +35,10 @@ class WorkspaceApi:
     `tokens` are the callers by Authorization header; who is not among them is refused.
     """
 
-    def __init__(self, world: World, journal: Journal, gate: Gate, *, token: str, url: str) -> None:
+    def __init__(
+        self, world: World, journal: Journal, gate: Gate, *, token: str, url: str, platform: PlatformApi
+    ) -> None:
+        self._platform = platform
         self._world = world
         self._journal = journal
         self._gate = gate
@@ -57,10 +61,11 @@ class WorkspaceApi:
         user = self.tokens.get(request.headers.get(b"authorization", b""))
         route = self._routes.get((request.method, path[len(_BASE) :])) if path.startswith(_BASE) else None
         is_scim = route is None and scim.is_scim(path) and request.method == "GET"
-        endpoint = route[0] if route else "scim" if is_scim else "other"
+        query = parse_query(request.query) if request.query else {}
+        call = None if route or is_scim else self._platform.find(request, query)
+        endpoint = route[0] if route else "scim" if is_scim else call.endpoint if call else "other"
         if user is None:
             return self._refuse(endpoint, request)
-        query = parse_query(request.query) if request.query else {}
         if route is not None:
             return self._call(route[0], route[1], request, query)
         if is_scim:
@@ -68,6 +73,8 @@ class WorkspaceApi:
             return self._gate.pass_through(
                 endpoint, path, lambda _: scim.answer(self._world, user, path, query, admin=admin)
             )
+        if call is not None:
+            return self._gate.pass_through(endpoint, call.about, call.answer)
         return self._gate.pass_through(endpoint, path, lambda _: _no_endpoint(request))
 
     def _call(
@@ -112,10 +119,10 @@ class WorkspaceApi:
     def _list(self, _request: Request, query: Query) -> Response:
         node, path, prefixed = self._visible(query)
         after = query.get("notebooks_modified_after")
-        if node.kind == DIRECTORY and not (prefixed or after or self._gate.faults.views.active):
+        if node.is_folder and not (prefixed or after or self._gate.faults.views.active):
             return Response(200, self._world.listing(node))
         start = path if path.endswith("/") else path + "/"
-        if node.kind != DIRECTORY:
+        if not node.is_folder:
             entries = [self._entry(node, path, prefixed=prefixed)]
         else:
             entries = self._entries(node, start, prefixed=prefixed, after=_milliseconds(after))

@@ -27,6 +27,9 @@ KINDS = _VIEW_KINDS | {
     "push-rejected",
     "remote-moved",
     "no-partial-clone",
+    "lost-answer",
+    "repo-incomplete",
+    "repo-limit",
 }
 _DEFAULT_ENDPOINTS = {
     "oversize": ("export",),
@@ -34,6 +37,8 @@ _DEFAULT_ENDPOINTS = {
     "push-rejected": ("git-push-pack",),
     "remote-moved": ("git-push-pack",),
     "no-partial-clone": ("git",),
+    "repo-incomplete": ("repos-create",),
+    "repo-limit": ("repos-create", "repos-update"),
 }
 
 

@@ -91,7 +91,8 @@ class Gate:
                 response.status, response.body, headers=response.headers, cut_at=len(response.body) // 2
             )
         self._do(fired, "after")
-        return response
+        lost = next((fault for fault in fired if fault.kind == "lost-answer"), None)
+        return response if lost is None else answers.of_status(lost, default=504)
 
     async def _instead(self, fired: list[Fault], in_flight: int) -> Response | None:
         for fault in fired:

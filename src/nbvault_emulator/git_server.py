@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import io
 import os
 import re
 import signal
@@ -96,6 +97,31 @@ class GitServer:
     def serves(self, path: str) -> bool:
         """Whether a path is one of this server's."""
         return path.startswith(_PROJECT_PATH)
+
+    def read_blobs(self, url: str, oids: list[str]) -> dict[str, bytes]:
+        """The bytes of these blobs of the repository at a URL of this server.
+
+        Raises:
+            WorldError: one is not here.
+        """
+        repository = self._git_dir / f"{url.rstrip('/').rpartition('/')[2].removesuffix('.git')}.git"
+        wanted = list(dict.fromkeys(oids))
+        done = subprocess.run(
+            ["git", "cat-file", "--batch"],
+            cwd=repository,
+            env=_git_environment(repository),
+            input="".join(f"{oid}\n" for oid in wanted).encode(),
+            capture_output=True,
+            check=False,
+        )
+        found, output = {}, io.BytesIO(done.stdout)
+        for oid in wanted:
+            head = output.readline().split()
+            if len(head) != 3:
+                raise WorldError(500, "GIT", f"There is no blob {oid}.")
+            found[oid] = output.read(int(head[2]))
+            output.read(1)
+        return found
 
     def is_streamed(self, request: Request) -> bool:
         """Whether a request's body may be large and is to be handed on as it comes."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbvault_emulator import notebooks
+from nbvault_emulator.platform_world import PLATFORM_OPERATIONS
 from nbvault_emulator.world import DIRECTORY, NOTEBOOK, Node, World, WorldError, decode_content, missing, normal_path
 
 Operation = dict[str, Any]
@@ -22,7 +23,8 @@ def apply(world: World, operation: Operation) -> dict[str, Any]:
     Raises:
         WorldError: the world refuses it, or it is malformed.
     """
-    handler = _OPERATIONS.get(str(operation.get("op")))
+    name = str(operation.get("op"))
+    handler = _OPERATIONS.get(name) or PLATFORM_OPERATIONS.get(name)
     if handler is None:
         raise WorldError(400, "INVALID_PARAMETER_VALUE", f"Unknown operation {operation.get('op')!r}.")
     mark, done = world.next_id, False
@@ -62,7 +64,7 @@ def _make_folders(world: World, path: str) -> Node:
         found = world.children(node).get(name)
         if found is None:
             return _add_folders(world, node, way[place:])
-        if found.kind != DIRECTORY:
+        if not found.is_folder:
             raise WorldError(400, "RESOURCE_ALREADY_EXISTS", f"Path ({found.path}) already exists and is not a folder.")
         node = found
     return node
@@ -84,7 +86,7 @@ def _create(world: World, operation: Operation) -> dict[str, Any]:
     name = operation.get("name")
     folder_path, name = (normal_path(path)[0], str(name)) if name else _split(path)
     folder = world.find(folder_path)
-    if folder is not None and folder.kind == DIRECTORY and name in world.children(folder):
+    if folder is not None and folder.is_folder and name in world.children(folder):
         raise WorldError(400, "RESOURCE_ALREADY_EXISTS", f"{path} already exists.")
     kind = str(operation.get("object_type", NOTEBOOK))
     content = decode_content(operation)
@@ -93,7 +95,7 @@ def _create(world: World, operation: Operation) -> dict[str, Any]:
     node.language, node.format = language, form
     node.content = content if content is not None else b""
     node.extra = operation.get("extra")
-    if kind == DIRECTORY:
+    if node.is_folder:
         node.children = {}
     else:
         _stamp(world, node, operation)
@@ -129,7 +131,7 @@ def _stamp(world: World, node: Node, operation: Operation) -> None:
 
 def _edit(world: World, operation: Operation) -> dict[str, Any]:
     node = world.get(_text(operation, "path"))
-    if node.kind == DIRECTORY:
+    if node.is_folder:
         raise WorldError(400, "INVALID_PARAMETER_VALUE", f"{node.path} is a folder.")
     content = decode_content(operation)
     if content is not None:
@@ -145,7 +147,7 @@ def _delete(world: World, operation: Operation) -> dict[str, Any]:
     node = world.get(path)
     if node.parent is None:
         raise WorldError(400, "INVALID_PARAMETER_VALUE", "The root folder cannot be deleted.")
-    if node.kind == DIRECTORY and world.children(node) and not operation.get("recursive"):
+    if node.is_folder and world.children(node) and not operation.get("recursive"):
         raise WorldError(400, "DIRECTORY_NOT_EMPTY", f"Folder ({path}) is not empty.")
     del world.children(node.parent)[node.name]
     world.touch_below(node)
@@ -179,7 +181,7 @@ def _import(world: World, operation: Operation) -> dict[str, Any]:
     path = _text(operation, "path")
     parent_path, name = _split(path)
     folder = world.find(parent_path)
-    if folder is None or folder.kind != DIRECTORY:
+    if folder is None or not folder.is_folder:
         raise WorldError(404, "RESOURCE_DOES_NOT_EXIST", f"The parent folder ({parent_path}) does not exist.")
     kind = str(operation.get("object_type", NOTEBOOK))
     content = decode_content(operation) or b""
@@ -217,7 +219,7 @@ def _user(world: World, operation: Operation) -> dict[str, Any]:
 def _touch(world: World, operation: Operation) -> dict[str, Any]:
     """Set times without any edit; a given 0 removes them."""
     node = world.get(_text(operation, "path"))
-    if node.kind == DIRECTORY:
+    if node.is_folder:
         raise missing(str(operation["path"]))
     node.modified_at = int(operation.get("modified_at", node.modified_at))
     node.interactive_at = int(operation.get("interactive_at", node.interactive_at))

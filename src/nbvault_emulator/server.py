@@ -24,6 +24,7 @@ from nbvault_emulator.http import Connection, Request
 from nbvault_emulator.journal import Journal
 from nbvault_emulator.options import EmulatorOptions, remember
 from nbvault_emulator.plan import Plan
+from nbvault_emulator.platform import PlatformApi
 from nbvault_emulator.shared import Shared
 from nbvault_emulator.world import World
 from nbvault_emulator.worldfile import load
@@ -76,11 +77,15 @@ class Site:
         self.shared = Shared(options.workers, rates)
         self.gate = Gate(self.shared, latency_ms=options.latency_ms)
         self.world = _world(options)
+        self.git = GitServer(options.git_dir or self._directory("git"), self.gate, token=self.ready.git_token)
+        self.world.read_blobs = self.git.read_blobs
         self.journal = Journal(self.world, self._journal_path(), self.gate.set_faults)
         self._closing.callback(self.journal.close)
         self.gate.journal = self.journal
-        self.git = GitServer(options.git_dir or self._directory("git"), self.gate, token=self.ready.git_token)
-        self._workspace = WorkspaceApi(self.world, self.journal, self.gate, token=self.ready.workspace_token, url=url)
+        platform = PlatformApi(self.world, self.journal, remote=self.ready.git_url.rpartition("/")[0] + "/")
+        self._workspace = WorkspaceApi(
+            self.world, self.journal, self.gate, token=self.ready.workspace_token, url=url, platform=platform
+        )
         self._admin = AdminApi(self.world, self.journal, self.gate, self.git)
         if options.faults is not None:
             self.gate.set_faults(json.loads(options.faults.read_text(encoding="utf-8")))

@@ -6,7 +6,7 @@ import base64
 import json
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
@@ -16,6 +16,7 @@ from nbvault_emulator.plan import FIRST_FOLDER_ID, FIRST_NEW_ID, FIRST_USER_ID, 
 
 NOTEBOOK = "NOTEBOOK"
 DIRECTORY = "DIRECTORY"
+REPO = "REPO"
 _LISTING_CACHE_BYTES = 192 * 1024 * 1024
 _FIRST_NEW_USER = FIRST_USER_ID + 1_000_000
 
@@ -35,19 +36,35 @@ def missing(path: str) -> WorldError:
     return WorldError(404, "RESOURCE_DOES_NOT_EXIST", f"Path ({path}) doesn't exist.")
 
 
+@dataclass(frozen=True, slots=True)
+class GitFolder:
+    """Of what a Git folder is a view; `patterns` is None without sparse checkout."""
+
+    url: str
+    provider: str
+    branch: str
+    head: str
+    patterns: tuple[str, ...] | None
+
+
 class Node:
     """An object of the workspace.
 
     `children` is None for what is no folder, and for a generated folder not yet looked into (`origin` says which).
     `content` is None for a generated notebook; `origin` is then its number. Times are milliseconds, 0 for none.
+    `acl` are the permissions given on this object: principal to its kind and level. `git` says of what a Git folder
+    is a view, `base` what Git has checked out into this object.
     """
 
     __slots__ = (
+        "acl",
+        "base",
         "children",
         "content",
         "created_at",
         "extra",
         "format",
+        "git",
         "interactive_at",
         "interactive_user",
         "kind",
@@ -76,6 +93,14 @@ class Node:
         self.origin: int | tuple[int, int] | None = None
         self.listing: bytes | None = None
         self.extra: dict[str, Any] | None = None
+        self.acl: dict[str, tuple[str, str]] = {}
+        self.git: GitFolder | None = None
+        self.base: bytes | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it may hold others: a folder, or a Git folder."""
+        return self.kind in (DIRECTORY, REPO)
 
     @property
     def path(self) -> str:
@@ -129,6 +154,10 @@ class World:
         self._cached: OrderedDict[int, Node] = OrderedDict()
         self._cached_bytes = 0
         self.next_id = FIRST_NEW_ID
+        self.git_folders: dict[int, Node] = {}
+        self.credentials: dict[int, dict[str, Any]] = {}
+        self.secrets: dict[str, dict[str, dict[str, Any]]] = {}
+        self.read_blobs: Callable[[str, list[str]], dict[str, bytes]] = lambda _url, _oids: {}
         self._users_by_name: dict[str, User] = {}
         self.users: dict[int, User] = {}
         self._make_users()
@@ -186,7 +215,7 @@ class World:
         if path == "/":
             return node
         for name in path[1:].split("/"):
-            if node.kind != DIRECTORY:
+            if not node.is_folder:
                 return None
             children = node.children
             found = (children if children is not None else self.children(node)).get(name)
@@ -265,7 +294,7 @@ class World:
         """The listings of a folder and of all in it are no longer what they were (its path changed)."""
         self.touch(node)
         for child in (node.children or {}).values():
-            if child.kind == DIRECTORY:
+            if child.is_folder:
                 self.touch_below(child)
 
     def walk(self, node: Node) -> Iterator[Node]:
@@ -274,7 +303,7 @@ class World:
         while waiting:
             for child in list(self.children(waiting.pop()).values()):
                 yield child
-                if child.kind == DIRECTORY:
+                if child.is_folder:
                     waiting.append(child)
 
 
