@@ -123,8 +123,7 @@ def _check_recorded(site: Site, machine: Machine, killed: str, *, same: bool) ->
     if same:
         with StateManager(f"sqlite:///{machine.state}") as state:
             rows = {row.session: row.status for row in state.sessions()}
-        # Killed after its end was in the vault and before it was in the state store: that only knows that it is gone.
-        assert rows[killed] in (Status(record["status"]), Status.INTERRUPTED), (rows[killed], record)
+        assert rows[killed] == Status(record["status"])
 
 
 def _kill_and_go_on(site: Site, folder: Path, seconds: float, *, same: bool) -> str:

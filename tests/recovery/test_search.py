@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from nbvault.errors import ConfigurationError
+from nbvault.errors import ConfigurationError, GitError
+from nbvault.gitstore.reader import files_with
 from nbvault.recovery.needle import SHOWN, Hit, Needle
 from nbvault.recovery.search import Match, search, search_all
 from nbvault.wiring import read_vault
@@ -128,3 +129,25 @@ def test_what_cannot_be_searched_for_is_said() -> None:
     for text in ("", "("):
         with pytest.raises(ConfigurationError):
             Needle.of(text, regex=True)
+
+
+def test_a_sieve_by_git_lets_through_what_must_be_looked_at(desk: Desk) -> None:
+    """Of many notebooks git names those with the text, in any case if asked, odd names and bytes included."""
+    texts = {
+        "/plain": "Spark.Read\n",
+        "/ü/-x y": "spark.read\n",
+        "/bytes": "\x00spark.read\n",
+        "/other": "spark_read\n",
+    }
+    for path, text in texts.items():
+        desk.write(path, text)
+    desk.sync()
+    with read_vault(desk.settings, warn=desk.warnings.append, clock=desk.clock) as vault:
+        folded = search(vault, Needle.of("SPARK.READ", ignore_case=True))
+        exact = search(vault, Needle.of("spark.read"))
+        files = files_with(vault.git, vault.meta.content, b"spark.read")
+        with pytest.raises(GitError):
+            files_with(vault.git, "0" * 40, b"spark.read")
+    assert paths(folded) == ["/bytes", "/plain", "/ü/-x y"]
+    assert paths(exact) == ["/bytes", "/ü/-x y"]
+    assert files == {"bytes.py", "ü/-x y.py"}

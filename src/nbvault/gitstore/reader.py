@@ -12,7 +12,7 @@ from hashlib import sha1
 from typing import IO, NamedTuple
 
 from nbvault.errors import GitError, VaultError
-from nbvault.gitstore.runner import Git, LongProcess, decode, encode
+from nbvault.gitstore.runner import Git, LongProcess, decode, encode, failure
 from nbvault.model import Person
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -98,6 +98,24 @@ def ls_tree(git: Git, commit: str, path: str = "") -> Iterator[TreeEntry]:
             head, _, name = record.partition(b"\t")
             mode, kind, oid = head.decode().split()
             yield TreeEntry(decode(name), mode, kind, oid)
+
+
+def files_with(git: Git, commit: str, text: bytes, *, ignore_case: bool = False) -> set[str]:
+    """The paths of a commit's files that hold these bytes, all on one line; git reads them on all cores.
+
+    Args:
+        text: Without newline and NUL.
+        ignore_case: ASCII letters are the same in both cases.
+
+    Raises:
+        GitError: the commit, or a file of it, is not here.
+    """
+    options = ["--fixed-strings", "--files-with-matches", "--text", "-z", *(["--ignore-case"] if ignore_case else [])]
+    found = git.offline().run("grep", *options, "-f", "-", commit, stdin=text + b"\n", ok=(0, 1))
+    if found.stderr:
+        # It says so of a file that it cannot read, and goes on as if the text were not in it.
+        raise failure(("grep",), found.returncode, found.stderr)
+    return {decode(name).partition(":")[2] for name in found.stdout.split(b"\0") if name}
 
 
 def diff_trees(git: Git, old: str, new: str) -> Iterator[TreeDifference]:

@@ -29,11 +29,16 @@ def within(root: str, place: str) -> Callable[[str], bool]:
     return is_meant
 
 
-def path_of(notebooks: Notebooks) -> Callable[[str], str]:
-    """What gives the workspace path of a repository path; empty for files that are no notebook's."""
+def files_of(notebooks: Notebooks) -> set[str]:
+    """Every repository path at which a notebook is or was."""
     moves = (rename for moves in notebooks.renames.values() for rename in moves)
     ours = {row.repo_path for row in notebooks.rows.values()}
     ours.update(stone.repo_path for stone in notebooks.stones.values())
     ours.update(rename.old_repo_path for rename in moves)
-    root = notebooks.root
+    return ours
+
+
+def path_of(notebooks: Notebooks) -> Callable[[str], str]:
+    """What gives the workspace path of a repository path; empty for files that are no notebook's."""
+    ours, root = files_of(notebooks), notebooks.root
     return lambda repo_path: workspace_path(root, repo_path) if repo_path in ours else ""

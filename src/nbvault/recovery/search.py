@@ -11,14 +11,16 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from nbvault.clock import iso
-from nbvault.gitstore.reader import Commit, blob_log, ls_tree
+from nbvault.gitstore.reader import Commit, blob_log, files_with, ls_tree
 from nbvault.gitstore.vault import Vault
-from nbvault.paths import extension_of
+from nbvault.model import NotebookFormat
+from nbvault.paths import extension_of, workspace_path
+from nbvault.recovery.contents import format_of
 from nbvault.recovery.history import SESSION
 from nbvault.recovery.moments import moment
 from nbvault.recovery.needle import Hit, Needle
 from nbvault.recovery.notebooks import Notebooks
-from nbvault.recovery.places import path_of, within
+from nbvault.recovery.places import files_of, path_of, within
 
 # One process of git reads so many blobs, sorted by base name for that is how they are packed; several read at once.
 _CHUNK = 1000
@@ -81,17 +83,33 @@ def search(
     """
     notebooks = Notebooks.of(vault)
     commit = moment(vault, at).commit if at else vault.meta.content
-    is_meant, path_at = within(notebooks.root, place), path_of(notebooks)
+    is_meant = within(notebooks.root, place)
+    files = {entry.path: entry.oid for entry in ls_tree(vault.git, commit) if entry.kind == "blob"}
+    meant = files_of(notebooks) & files.keys()
+    if place:
+        meant = {file for file in meant if is_meant(workspace_path(notebooks.root, file))}
+    sieve = 4 * len(meant) > len(files) and needle.quick and b"\0" not in needle.quick
+    vault.blobs.ensure(files[file] for file in (files if sieve else meant))
+    if sieve:
+        meant = _sieved(vault, commit, needle, meant)
     found: dict[_Blob, list[str]] = {}
-    for entry in sorted(ls_tree(vault.git, commit), key=lambda entry: entry.path.rpartition("/")[2]):
-        path = path_at(entry.path) if entry.kind == "blob" else ""
-        if path and is_meant(path):
-            found.setdefault(_Blob(entry.oid, extension_of(entry.path)), []).append(path)
-    vault.blobs.ensure(blob.oid for blob in found)
+    for file in sorted(meant, key=lambda file: file.rpartition("/")[2]):
+        found.setdefault(_Blob(files[file], extension_of(file)), []).append(workspace_path(notebooks.root, file))
     with _searched(vault, needle, progress) as searched:
         hits = dict(zip(found, searched(list(found)), strict=True))
     places = sorted((path, blob) for blob, paths in found.items() if hits[blob] for path in paths)
     return [Match(path, hit, blob.oid) for path, blob in places for hit in hits[blob]]
+
+
+def _sieved(vault: Vault, commit: str, needle: Needle, meant: set[str]) -> set[str]:
+    """Those of the files that may have it. Git reads the whole tree several times faster than we could."""
+    sure = needle.quick_in_json == needle.quick
+    holding = files_with(vault.git, commit, needle.quick, ignore_case=needle.fold)
+    return {
+        file
+        for file in meant
+        if file in holding or not (sure or format_of(extension_of(file)) is NotebookFormat.SOURCE)
+    }
 
 
 def search_all(
