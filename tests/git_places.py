@@ -108,3 +108,11 @@ def recording_git(folder: Path) -> tuple[dict[str, str], Path]:
     )
     wrapper.chmod(0o755)
     return {**ENVIRONMENT, "PATH": f"{folder}{os.pathsep}{ENVIRONMENT['PATH']}"}, record
+
+
+def many_packs(git: Git, count: int) -> str:
+    """A history of one pack for each commit."""
+    tip = ""
+    for number in range(count):
+        tip = commit_files(git, {f"{number}": b"%d" % number}, parents=[tip] if tip else [])
+    return tip

@@ -25,18 +25,17 @@ from nbvault.errors import (
     SessionInterrupted,
     StateError,
 )
-from nbvault.gitstore.cache import open_cache, opened_as_it_is
+from nbvault.gitstore.cache import Cache, open_cache, opened_as_it_is
 from nbvault.gitstore.lease import Lease, Sightings
 from nbvault.gitstore.meta import read_records
 from nbvault.gitstore.process import is_alive, this_process
 from nbvault.gitstore.remote import Remote, remote_url
+from nbvault.gitstore.repack import merge_packs
 from nbvault.gitstore.runner import Git, require_git
 from nbvault.gitstore.upkeep import (
     ProcessLock,
     clean_leftovers,
     fetch_turn,
-    repack_geometric,
-    sizes,
     write_commit_graph,
 )
 from nbvault.gitstore.vault import Vault
@@ -49,6 +48,8 @@ from nbvault.workspace.transport import ClientOptions
 
 # A local repository that is kept between sessions gets one or two packs a session.
 REPACK_ABOVE_PACKS = 20
+# A next session on this machine waits no longer for the upkeep after this one.
+UPKEEP_S = 60.0
 # How often dashboards see a running session move.
 PROGRESS_EVERY_S = 5.0
 
@@ -149,12 +150,13 @@ def opened_vault(settings: Settings, *, writing: bool = False, clock: Clock | No
         if writing and (path / "objects").is_dir():
             with fetch_turn(path):
                 clean_leftovers(Git(path, environment))
-        git = there or open_cache(path, url=url, base_environment=environment, clock=clock).git
+        cache = Cache(there) if there else open_cache(path, url=url, base_environment=environment, clock=clock)
         if not writing:
             lock.release()
         auth = AuthenticationManager(settings)
-        remote = Remote(git, url, token=auth.git_token, clock=clock)
-        yield Vault(git, remote, settings.workspace.root, settings.vault.branch, writing=writing)
+        remote = Remote(cache.git, url, token=auth.git_token, clock=clock)
+        root, branch = settings.workspace.root, settings.vault.branch
+        yield Vault(cache.git, remote, root, branch, writing=writing, made_now=cache.created)
     finally:
         lock.release()
 
@@ -225,7 +227,7 @@ def run_sync(settings: Settings, options: SyncOptions, screen: Screen, *, clock:
             recorder = Recorder(screen, state, settings)
             report = _run_to_its_end(_session(recorder, vault, options, clock=clock))
             _remember(state, vault, report)
-            _keep_up(vault, screen)
+            _keep_up(vault, screen, clock)
         return report
     finally:
         state.close()
@@ -299,18 +301,20 @@ def _run_to_its_end(session: Coroutine[None, None, SessionReport]) -> SessionRep
             signal.signal(signal.SIGTERM, before)
 
 
-def _keep_up(vault: Vault, screen: Screen) -> None:
+def _keep_up(vault: Vault, screen: Screen, clock: Clock) -> None:
     """Put small packs together now and then, and index what `history` walks.
 
-    The session is over: neither a failure nor a signal changes its end.
+    The session is over: neither a failure nor a signal changes its end. Nothing is done for a local repository that
+    was made in this session: on a machine that is thrown away every one is, and elsewhere the next session comes.
     """
+    if vault.made_now:
+        return
+    began = clock.monotonic()
     try:
-        if sizes(vault.git).packs > REPACK_ABOVE_PACKS:
-            screen.stage("Putting the packs of the local repository together")
-            repack_geometric(vault.git)
+        merge_packs(vault.git, above=REPACK_ABOVE_PACKS, budget_s=UPKEEP_S)
         if not vault.is_shallow:
-            write_commit_graph(vault.git)
-    except (GitError, SessionInterrupted, KeyboardInterrupt) as error:
+            write_commit_graph(vault.git, budget_s=max(UPKEEP_S - (clock.monotonic() - began), 1.0))
+    except (GitError, OSError, SessionInterrupted, KeyboardInterrupt) as error:
         screen.stage(f"The upkeep of the local repository was cut short: {error or 'interrupted'}")
 
 

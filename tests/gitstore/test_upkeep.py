@@ -10,20 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from git_places import MAIN, SteppingClock, commit_files, fill, local_of
+from git_places import MAIN, SteppingClock, commit_files, many_packs
 from nbvault.errors import LockedError
-from nbvault.gitstore.reader import BlobReader, log, ls_tree, resolve
-from nbvault.gitstore.remote import PushRef
+from nbvault.gitstore.reader import resolve
 from nbvault.gitstore.runner import Git
-from nbvault.gitstore.upkeep import ProcessLock, clean_leftovers, repack_geometric, sizes, write_commit_graph
-
-
-def many_packs(git: Git, count: int) -> str:
-    """A history of one pack for each commit."""
-    tip = ""
-    for number in range(count):
-        tip = commit_files(git, {f"{number}": b"%d" % number}, parents=[tip] if tip else [])
-    return tip
+from nbvault.gitstore.upkeep import ProcessLock, clean_leftovers, sizes, write_commit_graph
 
 
 def test_what_a_killed_git_leaves_is_removed_and_nothing_else(git: Git) -> None:
@@ -61,30 +52,6 @@ def test_sizes_are_counted(git: Git) -> None:
     size = sizes(git)
     assert (size.packs, size.objects, size.loose_objects) == (2, 7, 1)
     assert size.pack_bytes > 0
-
-
-def test_repacking_keeps_everything_in_fewer_packs(git: Git) -> None:
-    """Small packs become one; history and contents stay; there is nothing to do with one pack."""
-    tip = many_packs(git, 12)
-    assert repack_geometric(git)
-    assert sizes(git).packs == 1
-    assert len(list(log(git, tip))) == 12
-    git.run("fsck", "--strict")
-    assert not repack_geometric(git)
-
-
-def test_repacking_a_partial_clone_keeps_it_usable(tmp_path: Path, server: Git) -> None:
-    """What the remote holds may still be missing afterwards, and can still be fetched."""
-    fill(server, tmp_path / "work.git", {"a": b"1", "b": b"2"})
-    git, remote = local_of(server, tmp_path / "partial.git")
-    remote.fetch([f"+{MAIN}:{MAIN}"], depth=1)
-    commit_files(git, {"c": b"3"}, parents=[str(resolve(git, MAIN))])
-    commit_files(git, {"d": b"4"}, parents=[str(resolve(git, MAIN))])
-    assert repack_geometric(git)
-    remote.fetch([f"+{MAIN}:refs/remotes/origin/main"])
-    blobs = [entry.oid for entry in ls_tree(git, MAIN)]
-    assert [data for _, data in BlobReader(git, remote.fetch_objects).read(blobs)] == [b"1", b"2", b"3", b"4"]
-    git.run("fsck", "--connectivity-only")
 
 
 def test_a_commit_graph_knows_changed_paths(git: Git) -> None:
@@ -129,17 +96,3 @@ def test_a_dead_holder_frees_the_lock(tmp_path: Path) -> None:
     assert not ProcessLock(path).is_held()
     with ProcessLock(path):
         assert b"pid" in path.read_bytes()
-
-
-def test_repacking_keeps_what_the_commits_of_others_stand_on(tmp_path: Path, server: Git) -> None:
-    """Our own history stays here, also where a commit that was fetched without its blobs has it as its parents."""
-    git, remote = local_of(server, tmp_path / "ours.git")
-    tip = many_packs(git, 5)
-    assert remote.push([PushRef(tip, MAIN)])[MAIN].accepted
-    theirs = commit_files(server, {"people.md": b"by hand"}, parents=[tip])
-    remote.fetch([f"+{MAIN}:refs/remotes/origin/main"])
-    before = git.offline().text("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
-    assert repack_geometric(git)
-    after = git.offline().text("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
-    assert set(before) == set(after) > {tip, theirs}
-    assert sizes(git).packs == 2

@@ -20,8 +20,9 @@ from nbvault.gitstore.cache import open_cache
 from nbvault.gitstore.publish import RemoteMoved, push
 from nbvault.gitstore.reader import BlobReader, commit_info, ls_tree, missing_objects
 from nbvault.gitstore.remote import PushRef, Remote
+from nbvault.gitstore.repack import merge_packs
 from nbvault.gitstore.runner import Git, decode
-from nbvault.gitstore.upkeep import clean_leftovers, fetch_turn, repack_geometric, sizes
+from nbvault.gitstore.upkeep import clean_leftovers, fetch_turn
 from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport, blob_id
 from nbvault.model import NBVAULT, FileChange
@@ -227,8 +228,7 @@ def _tidy(git: Git) -> None:
     clean_leftovers(git)
     # A damaged repository is set aside when it is opened.
     with suppress(GitError):
-        if sizes(git).packs > _REPACK_ABOVE_PACKS:
-            repack_geometric(git)
+        merge_packs(git, above=_REPACK_ABOVE_PACKS)
         refs = git.text("for-each-ref", "--sort=-committerdate", "--format=%(refname)", _WORK).splitlines()
         for ref in refs[1:]:
             git.run("update-ref", "-d", ref)

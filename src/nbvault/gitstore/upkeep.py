@@ -96,54 +96,15 @@ def is_partial(git: Git) -> bool:
     return any(git.repo.glob("objects/pack/*.promisor"))
 
 
-def repack_geometric(git: Git) -> bool:
-    """Put small packs together, reusing their deltas; seconds, and no more memory than a push.
-
-    In a partial clone ``git repack`` refuses that way, and ``-a -d`` drops what is ours and what the remote's commits
-    stand on (before git 2.48): there our own packs are put into one, and those that came from the remote are left
-    alone. Returns whether anything was to be done.
-
-    Raises:
-        GitError: git failed; the old packs are still there.
-    """
-    size = sizes(git)
-    if size.packs < 2 and not size.loose_objects:
-        return False
-    if is_partial(git):
-        return _repack_ours(git.offline())
-    git.offline().run("repack", "-d", "-n", "-q", "--no-write-bitmap-index", "--geometric=2")
-    return True
-
-
-def _repack_ours(view: Git) -> bool:
-    """One pack out of all that did not come from the remote; nothing is dropped, and loose objects stay loose."""
-    packs = view.repo / "objects" / "pack"
-    ours = sorted(pack for pack in packs.glob("pack-*.pack") if not _is_set_apart(pack))
-    if len(ours) < 2:
-        return False
-    names = "".join(f"{pack.name}\n" for pack in ours).encode()
-    made = view.run("pack-objects", "-q", "--stdin-packs", str(packs / "pack"), stdin=names).text
-    for pack in ours:
-        if made not in pack.name:
-            # The index last would leave one that names a pack which is gone.
-            for suffix in (".idx", ".rev", ".bitmap", ".pack"):
-                pack.with_suffix(suffix).unlink(missing_ok=True)
-    return True
-
-
-def _is_set_apart(pack: Path) -> bool:
-    return pack.with_suffix(".promisor").exists() or pack.with_suffix(".keep").exists()
-
-
-def write_commit_graph(git: Git) -> bool:
+def write_commit_graph(git: Git, *, budget_s: float | None = None) -> bool:
     """Write the index with which `history` skips commits that did not touch a path.
 
     Returns False where git writes none: in a shallow clone, or without commits.
 
     Raises:
-        GitError: git failed.
+        GitError: git failed, or took longer than that many seconds.
     """
-    git.run("commit-graph", "write", "--reachable", "--changed-paths", "--no-progress")
+    git.run("commit-graph", "write", "--reachable", "--changed-paths", "--no-progress", timeout_s=budget_s)
     return any((git.repo / "objects" / "info").glob("commit-graph*"))
 
 

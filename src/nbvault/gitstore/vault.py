@@ -23,7 +23,8 @@ class Vault:
 
     `refs` are the remote's at the last `refresh`. `blob_at` has the blob id of every row's path in the content commit
     that the meta branch describes. `damaged` names rows whose file is missing there: they are not believed. Only a
-    `writing` one, whose holder has the process lock, moves the local branches.
+    `writing` one, whose holder has the process lock, moves the local branches. `made_now`: there was no local
+    repository before.
     """
 
     git: Git
@@ -31,6 +32,7 @@ class Vault:
     root: str
     branch: str = "main"
     writing: bool = False
+    made_now: bool = False
     refs: dict[str, str] = field(default_factory=dict)
     meta: Meta = field(default_factory=lambda: Meta(""))
     blob_at: dict[str, str] = field(default_factory=dict)
