@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
@@ -207,6 +207,11 @@ class RequestCounts:
     export_folder: int = 0
     other: int = 0
     throttled: int = 0
+
+    def add(self, others: RequestCounts) -> None:
+        """Count what was sent from elsewhere, too."""
+        for kind in fields(self):
+            setattr(self, kind.name, getattr(self, kind.name) + getattr(others, kind.name))
 
 
 @dataclass(frozen=True, slots=True)

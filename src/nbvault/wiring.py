@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from nbvault.auth import AuthenticationManager
 from nbvault.backup.engine import GitSyncEngine
 from nbvault.backup.scope import Scope
-from nbvault.backup.surroundings import Surroundings, SyncOptions, SyncSettings
+from nbvault.backup.surroundings import Surroundings, SyncOptions, SyncSettings, Workspace
 from nbvault.backup.survey import Survey
 from nbvault.clock import Clock, SystemClock
 from nbvault.errors import (
@@ -52,6 +53,13 @@ REPACK_ABOVE_PACKS = 20
 UPKEEP_S = 60.0
 # How often dashboards see a running session move.
 PROGRESS_EVERY_S = 5.0
+
+
+class Engine(str, Enum):
+    """Who exports: this process, or the executors of a Spark cluster."""
+
+    LOCAL = "local"
+    SPARK = "spark"
 
 
 class Screen(Protocol):
@@ -213,8 +221,18 @@ def sync_settings(settings: Settings) -> SyncSettings:
     )
 
 
-def run_sync(settings: Settings, options: SyncOptions, screen: Screen, *, clock: Clock | None = None) -> SessionReport:
+def run_sync(
+    settings: Settings,
+    options: SyncOptions,
+    screen: Screen,
+    *,
+    clock: Clock | None = None,
+    engine: Engine = Engine.LOCAL,
+) -> SessionReport:
     """One session, recorded in the state store; SIGTERM and SIGINT end it in order.
+
+    Args:
+        engine: Who exports: this process, or the executors of a Spark cluster.
 
     Raises:
         NbvaultError: it could not even begin; every later trouble is in the report.
@@ -225,7 +243,7 @@ def run_sync(settings: Settings, options: SyncOptions, screen: Screen, *, clock:
     try:
         with opened_vault(settings, writing=True, clock=clock) as vault:
             recorder = Recorder(screen, state, settings)
-            report = _run_to_its_end(_session(recorder, vault, options, clock=clock))
+            report = _run_to_its_end(_session(recorder, vault, options, clock=clock, engine=engine))
             _remember(state, vault, report)
             _keep_up(vault, screen, clock)
         return report
@@ -256,7 +274,9 @@ def lease_of(
     )
 
 
-async def _session(recorder: Recorder, vault: Vault, options: SyncOptions, *, clock: Clock) -> SessionReport:
+async def _session(
+    recorder: Recorder, vault: Vault, options: SyncOptions, *, clock: Clock, engine: Engine
+) -> SessionReport:
     settings = recorder.settings
     stop = asyncio.Event()
     _stop_on_signals(stop)
@@ -266,15 +286,39 @@ async def _session(recorder: Recorder, vault: Vault, options: SyncOptions, *, cl
         return lease_of(settings, vault, session, sightings=recorder.state, say=recorder.stage, clock=clock)
 
     deadline = clock.monotonic() + settings.sync.time_limit_s
-    async with WorkspaceClient(auth, options=ClientOptions.of(settings), clock=clock, deadline=deadline) as workspace:
+    async with (
+        WorkspaceClient(auth, options=ClientOptions.of(settings), clock=clock, deadline=deadline) as client,
+        _exporting(engine, client, recorder, auth, clock=clock) as (workspace, at_once),
+    ):
         around = Surroundings(
-            workspace, vault, lease, Editors(workspace).editor_of, clock=clock, watcher=recorder, stop=stop
+            workspace, vault, lease, Editors(client).editor_of, clock=clock, watcher=recorder, stop=stop
         )
         telling = asyncio.ensure_future(_tell_progress(recorder, clock))
         try:
-            return await GitSyncEngine(around, sync_settings(settings), options).run()
+            return await GitSyncEngine(around, replace(sync_settings(settings), max_in_flight=at_once), options).run()
         finally:
             telling.cancel()
+
+
+@asynccontextmanager
+async def _exporting(
+    engine: Engine, client: WorkspaceClient, recorder: Recorder, auth: AuthenticationManager, *, clock: Clock
+) -> AsyncIterator[tuple[Workspace, int]]:
+    """The workspace as the engine sees it, and how many exports should be under way."""
+    options = ClientOptions.of(recorder.settings)
+    if engine is Engine.LOCAL:
+        yield client, options.max_in_flight
+        return
+    from nbvault.workspace.spark import SparkCluster
+    from nbvault.workspace.spread import SpreadWorkspace
+
+    recorder.stage("Starting Spark")
+    cluster = await asyncio.to_thread(SparkCluster().__enter__)
+    try:
+        async with SpreadWorkspace(client, cluster, auth, options=options, clock=clock, say=recorder.stage) as spread:
+            yield spread, spread.wanted_at_once
+    finally:
+        await asyncio.to_thread(cluster.__exit__, None, None, None)
 
 
 async def _tell_progress(recorder: Recorder, clock: Clock) -> None:

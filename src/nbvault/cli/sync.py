@@ -21,21 +21,28 @@ _COLOURS = {Status.COMPLETE: "green", Status.PARTIAL: "yellow", Status.INTERRUPT
 @click.option("--dry-run", is_flag=True, help="Look at everything, write nothing.")
 @click.option("--accept-deletions", metavar="SESSION|last", default="", help="Let through what that session held.")
 @click.option("--message", metavar="TEXT", default="", help="Your own words, for the commit of this session.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "spark"]),
+    default="local",
+    show_default=True,
+    help="Who exports: this machine, or the executors of a Spark cluster (docs/scaling.md).",
+)
 @config_option
 @json_option
-def command(*, full: bool, dry_run: bool, accept_deletions: str, message: str, as_json: bool) -> int:
+def command(*, full: bool, dry_run: bool, accept_deletions: str, message: str, engine: str, as_json: bool) -> int:
     """Back up the workspace once.
 
     Ends with 0 if everything is saved, 3 if something is not, 4 if deletions are held until you accept them.
     """
     from nbvault.backup.surroundings import SyncOptions
     from nbvault.cli.progress import on_screen
-    from nbvault.wiring import run_sync
+    from nbvault.wiring import Engine, run_sync
 
     settings = load()
     asked = SyncOptions(full=full, dry_run=dry_run, accept_deletions=accept_deletions, message=message)
     with on_screen() as screen:
-        report = run_sync(settings, asked, screen)
+        report = run_sync(settings, asked, screen, engine=Engine(engine))
     with output.unless_nobody_reads():
         if report.error:
             output.complain(report.error)

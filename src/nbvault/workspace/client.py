@@ -82,6 +82,10 @@ class WorkspaceClient:
     def deadline(self, moment: float | None) -> None:
         self._transport.deadline = moment
 
+    async def take_turn(self) -> None:
+        """Wait for the fixed ceiling (`requests_per_second`) on behalf of a request that is sent from elsewhere."""
+        await self._transport.take_turn()
+
     async def list_folder(self, path: str) -> list[ListedObject]:
         """Everything directly in a folder that this identity may see; kinds that we do not know keep their name.
 

@@ -60,12 +60,14 @@ def _no_proxy(_url: str) -> str:
 class ClientOptions:
     """How the workspace is spoken to.
 
-    `requests_per_second` is a fixed ceiling on top of the window (0: none). `retry_s` is what one request's tries may
-    take in all, about; `timeout_s` what one try may. An answer over `max_bytes` is `TooLarge`. `proxy_for` names the
-    proxy for a URL, or nothing; `ca_file` is empty where the system's certificates serve.
+    The window begins at `start_in_flight`; `requests_per_second` is a fixed ceiling on top of it (0: none). `retry_s`
+    is what one request's tries may take in all, about; `timeout_s` what one try may. An answer over `max_bytes` is
+    `TooLarge`. `proxy_for` names the proxy for a URL, or nothing; `ca_file` is empty where the system's certificates
+    serve.
     """
 
     max_in_flight: int = 64
+    start_in_flight: int = 4
     requests_per_second: float = 0.0
     retry_s: float = 60.0
     timeout_s: float = 120.0
@@ -117,7 +119,7 @@ class Transport:
     ) -> None:
         self.stats = RequestCounts()
         self.deadline = deadline
-        self.window = AimdWindow(cap=options.max_in_flight)
+        self.window = AimdWindow(cap=options.max_in_flight, start=options.start_in_flight)
         self._auth = auth
         self._options = options
         self._clock = clock
@@ -162,6 +164,11 @@ class Transport:
                 maybe_done = maybe_done or isinstance(error, (Unreachable, ServerFault, BadAnswer))
                 error.maybe_done = maybe_done
                 await self._pause(patience, error)
+
+    async def take_turn(self) -> None:
+        """Wait for the fixed ceiling as a request would, for one that is sent from elsewhere."""
+        if self._limiter is not None:
+            await self._limiter.acquire()
 
     async def _pause(self, patience: Patience, error: RequestFailed) -> None:
         """Wait as long as the error asks for; raise it if it is final."""
