@@ -28,7 +28,90 @@ class EmulatorError(Exception):
     """The admin API refused, or the emulator did not start."""
 
 
-class Emulator:
+class Admin:
+    """The admin API of an emulator that runs already, wherever it was started."""
+
+    def __init__(self, admin_url: str) -> None:
+        self.admin_url = admin_url
+
+    def edit(self, path: str, content: str | bytes, editor: str = "", **more: Any) -> dict[str, Any]:
+        """A person edits a notebook (``interactive=False``: a program does)."""
+        who = {"editor": editor} if editor else {}
+        return self._change("edit", {"path": path, **_carried(content), **who, **more})
+
+    def create(self, path: str, content: str | bytes = "", **more: Any) -> dict[str, Any]:
+        """A person creates an object (by default a Python notebook); parents are made."""
+        return self._change("create", {"path": path, **_carried(content), **more})
+
+    def delete(self, path: str, *, recursive: bool = True) -> dict[str, Any]:
+        """A person deletes an object."""
+        return self._change("delete", {"path": path, "recursive": recursive})
+
+    def move(self, start: str, to: str) -> dict[str, Any]:
+        """A person moves or renames an object; its id and its times stay."""
+        return self._change("move", {"from": start, "to": to})
+
+    def batch(self, operations: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Many changes at once, each ``{"op": ..., ...}``."""
+        result: list[dict[str, Any]] = self.call("POST", "/batch", [dict(one) for one in operations])
+        return result
+
+    def user(self, name: str, **more: Any) -> dict[str, Any]:
+        """Make or change a person: ``emails=[]``, ``deleted=True``, ``displayName=...``."""
+        return self._change("user", {"userName": name, **more})
+
+    def faults(self, *faults: Mapping[str, Any]) -> None:
+        """Put these faults in force instead of the present ones; none clears them."""
+        self.call("POST", "/faults", [dict(one) for one in faults])
+
+    def world(self, path: str = "/", *, content: bool = False, everything: bool = False) -> list[dict[str, Any]]:
+        """All notebooks below a path (``everything``: all objects): path, object_id, sha256 of the SOURCE."""
+        query = f"?path={quote(path)}&content={int(content)}&all={int(everything)}"
+        result: list[dict[str, Any]] = self.call("GET", "/world" + query)
+        return result
+
+    def repository(self, name: str) -> str:
+        """Make an empty repository on the Git server; returns its URL."""
+        made = self._change("repository", {"name": name})
+        return urlsplit(self.admin_url)._replace(path=made["path"]).geturl()
+
+    def requests(self) -> dict[str, dict[str, int]]:
+        """Counts by endpoint and status since the start or the last reset."""
+        result: dict[str, dict[str, int]] = self.call("GET", "/requests")
+        return result
+
+    def traffic(self) -> dict[str, dict[str, int]]:
+        """Bytes of bodies by endpoint since the start or the last reset: ``received`` (Git only) and ``sent``."""
+        result: dict[str, dict[str, int]] = self.call("GET", "/traffic")
+        return result
+
+    def reset_requests(self) -> None:
+        """All counts to zero."""
+        self.call("POST", "/requests/reset", {})
+
+    def _change(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        result: dict[str, Any] = self.call("POST", f"/{name}", body)
+        return result
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """A request to the admin API.
+
+        Raises:
+            EmulatorError: it refuses.
+        """
+        where = urlsplit(self.admin_url)
+        connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=120)
+        with contextlib.closing(connection):
+            sent = None if body is None else json.dumps(body).encode()
+            connection.request(method, where.path + path, sent)
+            answer = connection.getresponse()
+            text = answer.read()
+        if answer.status != 200:
+            raise EmulatorError(f"{method} {path}: {answer.status} {text.decode('utf-8', 'replace')}")
+        return json.loads(text)
+
+
+class Emulator(Admin):
     """A running emulator.
 
     With ``in_process`` it serves from a thread of this process (starts in some milliseconds); otherwise it is a process
@@ -53,15 +136,18 @@ class Emulator:
         import_rate: float = 0,
         git_dir: Path | None = None,
         data: Path | None = None,
+        host: str = "127.0.0.1",
         port: int = 0,
         workers: int = 1,
         in_process: bool = True,
     ) -> None:
+        super().__init__("")
         self._temporary = Path(tempfile.mkdtemp(prefix="nbvault-emulator-test-"))
         self._in_process = in_process and workers == 1
         self._runner: _Thread | _Process | None = None
         self.git_dir = git_dir or (data / "git" if data is not None else self._temporary / "git")
         self._options = EmulatorOptions(
+            host=host,
             port=port,
             world=self._write("world.jsonl", "".join(json.dumps(dict(one)) + "\n" for one in world))
             if world is not None
@@ -133,82 +219,6 @@ class Emulator:
         if self._runner is not None:
             self._runner.stop()
             self._runner = None
-
-    def edit(self, path: str, content: str | bytes, editor: str = "", **more: Any) -> dict[str, Any]:
-        """A person edits a notebook (``interactive=False``: a program does)."""
-        who = {"editor": editor} if editor else {}
-        return self._change("edit", {"path": path, **_carried(content), **who, **more})
-
-    def create(self, path: str, content: str | bytes = "", **more: Any) -> dict[str, Any]:
-        """A person creates an object (by default a Python notebook); parents are made."""
-        return self._change("create", {"path": path, **_carried(content), **more})
-
-    def delete(self, path: str, *, recursive: bool = True) -> dict[str, Any]:
-        """A person deletes an object."""
-        return self._change("delete", {"path": path, "recursive": recursive})
-
-    def move(self, start: str, to: str) -> dict[str, Any]:
-        """A person moves or renames an object; its id and its times stay."""
-        return self._change("move", {"from": start, "to": to})
-
-    def batch(self, operations: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Many changes at once, each ``{"op": ..., ...}``."""
-        result: list[dict[str, Any]] = self.call("POST", "/batch", [dict(one) for one in operations])
-        return result
-
-    def user(self, name: str, **more: Any) -> dict[str, Any]:
-        """Make or change a person: ``emails=[]``, ``deleted=True``, ``displayName=...``."""
-        return self._change("user", {"userName": name, **more})
-
-    def faults(self, *faults: Mapping[str, Any]) -> None:
-        """Put these faults in force instead of the present ones; none clears them."""
-        self.call("POST", "/faults", [dict(one) for one in faults])
-
-    def world(self, path: str = "/", *, content: bool = False, everything: bool = False) -> list[dict[str, Any]]:
-        """All notebooks below a path (``everything``: all objects): path, object_id, sha256 of the SOURCE."""
-        query = f"?path={quote(path)}&content={int(content)}&all={int(everything)}"
-        result: list[dict[str, Any]] = self.call("GET", "/world" + query)
-        return result
-
-    def repository(self, name: str) -> str:
-        """Make an empty repository on the Git server; returns its URL."""
-        made = self._change("repository", {"name": name})
-        return urlsplit(self.git_url)._replace(path=made["path"]).geturl()
-
-    def requests(self) -> dict[str, dict[str, int]]:
-        """Counts by endpoint and status since the start or the last reset."""
-        result: dict[str, dict[str, int]] = self.call("GET", "/requests")
-        return result
-
-    def traffic(self) -> dict[str, dict[str, int]]:
-        """Bytes of bodies by endpoint since the start or the last reset: ``received`` (Git only) and ``sent``."""
-        result: dict[str, dict[str, int]] = self.call("GET", "/traffic")
-        return result
-
-    def reset_requests(self) -> None:
-        """All counts to zero."""
-        self.call("POST", "/requests/reset", {})
-
-    def _change(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        result: dict[str, Any] = self.call("POST", f"/{name}", body)
-        return result
-
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        """A request to the admin API.
-
-        Raises:
-            EmulatorError: it refuses.
-        """
-        where = urlsplit(self.admin_url)
-        connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=120)
-        with contextlib.closing(connection):
-            sent = None if body is None else json.dumps(body).encode()
-            connection.request(method, where.path + path, sent)
-            answer = connection.getresponse()
-            text = answer.read()
-        if answer.status != 200:
-            raise EmulatorError(f"{method} {path}: {answer.status} {text.decode('utf-8', 'replace')}")
-        return json.loads(text)
 
 
 def _carried(content: str | bytes) -> dict[str, str]:

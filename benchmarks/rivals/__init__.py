@@ -1,0 +1,1 @@
+"""What people would write or use instead of nbvault, each with requirements of its own."""

@@ -1,0 +1,209 @@
+"""The numbers that nbvault promises, and where among the measured rows each is found: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.figures import Row, ratio
+
+Measured = Callable[[Sequence[Row]], "float | None"]
+
+FREE = ""
+SIXTY = ("60/s", "60/s, 100 ms")
+THIRTY = ("30/s", "30/s, 100 ms")
+CEILING = ("60/s, ceiling 55", "60/s, 100 ms, ceiling 60")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A promise in words, the figure that it is about, and when it is kept."""
+
+    name: str
+    wanted: str
+    measured: Measured
+    is_met: Callable[[float], bool]
+    shown: Callable[[float], str] = "{:,.0f}".format
+
+
+def figure(scenario: str, notebooks: int, name: str, limits: str = FREE) -> Measured:
+    """A figure of one row; None while that was not measured."""
+
+    def found(rows: Sequence[Row]) -> float | None:
+        values = [row.figures.get(name) for row in rows if row.key == (scenario, notebooks, limits)]
+        return values[0] if values else None
+
+    return found
+
+
+def worst(name: str, limits: Sequence[str], scenarios: Sequence[str] = ()) -> Measured:
+    """The largest value of a figure among all rows under any of these limits, in these scenarios or all."""
+
+    def found(rows: Sequence[Row]) -> float | None:
+        chosen = [row for row in rows if row.limits in limits and (row.scenario in scenarios or not scenarios)]
+        return max((row.figures[name] for row in chosen if name in row.figures), default=None)
+
+    return found
+
+
+def total(*parts: Measured) -> Measured:
+    """The sum of figures, all measured."""
+
+    def found(rows: Sequence[Row]) -> float | None:
+        values = [part(rows) for part in parts]
+        known = [value for value in values if value is not None]
+        return sum(known) if len(known) == len(values) else None
+
+    return found
+
+
+def quotient(over: Measured, under: Measured) -> Measured:
+    """One figure divided by another, both measured."""
+
+    def found(rows: Sequence[Row]) -> float | None:
+        above, below = over(rows), under(rows)
+        return None if above is None or not below else ratio(above, below)
+
+    return found
+
+
+def smallest(name: str, scenarios: Sequence[str]) -> Measured:
+    """The smallest value of a figure among the rows of these scenarios."""
+
+    def found(rows: Sequence[Row]) -> float | None:
+        values = [row.figures[name] for row in rows if row.scenario in scenarios and name in row.figures]
+        return min(values, default=None)
+
+    return found
+
+
+def peak(notebooks: int) -> Measured:
+    """The highest peak of all processes in any unlimited sync of this size."""
+
+    def found(rows: Sequence[Row]) -> float | None:
+        chosen = [row for row in rows if row.scenario in (_FIRST, _QUIET, _DAY, _NEW)]
+        exact = [row for row in chosen if row.notebooks == notebooks and row.limits == FREE]
+        return max((row.figures["peak_all_mb"] for row in exact if "peak_all_mb" in row.figures), default=None)
+
+    return found
+
+
+_FIRST, _QUIET, _DAY, _NEW = "first sync", "nothing changed", "5 % changed", "5 % changed, new machine"
+_RIVALS_FIRST = ("SDK and GitPython, first sync", "export_dir, first sync")
+_RIVALS_DAY = ("SDK and GitPython, 5 % changed", "export_dir, 5 % changed")
+_TENTHS, _SECONDS, _MB, _TIMES = "{:.1f}".format, "{:,.1f} s".format, "{:,.1f} MB".format, "{:.2f}".format
+_SHARE = "{:.1%}".format
+
+TARGETS = (
+    Target(
+        "first sync of 70,000, notebooks/s",
+        "at least 1,000",
+        figure(_FIRST, 70_000, "saved_per_s"),
+        lambda v: v >= 1000,
+    ),
+    Target(
+        "first sync of 70,000, CPU of nbvault and git",
+        "under 60 s",
+        total(figure(_FIRST, 70_000, "cpu_own_s"), figure(_FIRST, 70_000, "cpu_git_s")),
+        lambda v: v < 60,
+        _SECONDS,
+    ),
+    Target(
+        "first sync under 60 exports/s, against N/60 s",
+        "at most 1.15",
+        worst("times_limit", SIXTY, [_FIRST]),
+        lambda v: v <= 1.15,
+        _TIMES,
+    ),
+    Target("3,500 of 70,000 changed", "under 20 s", figure(_DAY, 70_000, "wall_s"), lambda v: v < 20, _SECONDS),
+    Target(
+        "nothing changed in 70,000",
+        "under 8 s",
+        figure(_QUIET, 70_000, "wall_s"),
+        lambda v: v < 8,
+        _SECONDS,
+    ),
+    Target(
+        "nothing changed, listings a folder",
+        "1",
+        quotient(figure(_QUIET, 70_000, "lists"), figure(_QUIET, 70_000, "folders")),
+        lambda v: v == 1,
+        _TIMES,
+    ),
+    Target(
+        "throttled requests under 60 exports/s",
+        "under 5 %",
+        worst("throttled_share", SIXTY, [_FIRST]),
+        lambda v: v < 0.05,
+        _SHARE,
+    ),
+    Target(
+        "throttled requests under an unknown 30 exports/s",
+        "under 20 %",
+        worst("throttled_share", THIRTY, [_FIRST]),
+        lambda v: v < 0.20,
+        _SHARE,
+    ),
+    Target("throttled requests with a ceiling set", "0", worst("throttled", CEILING), lambda v: v == 0),
+    Target(
+        "peak memory of all processes at 100,000",
+        "under 400 MB",
+        peak(100_000),
+        lambda v: v < 400,
+        _MB,
+    ),
+    Target(
+        "peak memory, 100,000 against 10,000",
+        "at most 1.5",
+        quotient(peak(100_000), peak(10_000)),
+        lambda v: v <= 1.5,
+        _TIMES,
+    ),
+    Target(
+        "new machine, 100 sessions in the vault: obtained before the first listing",
+        "at most 30 MB",
+        figure("next session, new machine", 70_000, "first_listing_mb"),
+        lambda v: v <= 30,
+        _MB,
+    ),
+    Target(
+        "the same, time",
+        "at most 10 s",
+        figure("next session, new machine", 70_000, "first_listing_s"),
+        lambda v: v <= 10,
+        _SECONDS,
+    ),
+    Target(
+        "new Git objects of a day's 3,620 changes, editors own engagements",
+        "under 8,000",
+        figure("a day, editors own engagements", 70_000, "objects"),
+        lambda v: v < 8000,
+    ),
+    Target(
+        "the same, editors anywhere",
+        "under 13,000",
+        figure("a day, editors anywhere", 70_000, "objects"),
+        lambda v: v < 13_000,
+    ),
+    Target(
+        "transfer of a daily sync of 70,000, to and from everything",
+        "under 1,000 MB",
+        total(*(figure(_NEW, 70_000, name) for name in ("workspace_mb", "git_up_mb", "git_down_mb"))),
+        lambda v: v < 1000,
+        _MB,
+    ),
+    Target(
+        "rivals' wall time, first sync, the fastest",
+        "at least 5 times ours",
+        smallest("times_wall", _RIVALS_FIRST),
+        lambda v: v >= 5,
+        _TENTHS,
+    ),
+    Target(
+        "rivals' wall time, incremental, the fastest",
+        "at least 5 times ours",
+        smallest("times_wall", _RIVALS_DAY),
+        lambda v: v >= 5,
+        _TENTHS,
+    ),
+)
