@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -201,14 +202,17 @@ def _sizes(pid: int, name: str) -> dict[str, int]:
     return {words[0].rstrip(":"): int(words[1]) for words in lines if len(words) == 3 and words[2] == "kB"}
 
 
+def is_measurable() -> bool:
+    """Whether /proc tells here what is measured, as Linux does."""
+    return Path("/proc/self/smaps_rollup").exists() and any(Path("/proc/self/task").glob("*/children"))
+
+
 def require_linux() -> None:
-    """End the program where /proc does not tell what is measured here."""
-    if not Path("/proc/self/smaps_rollup").exists() or not list(Path("/proc/self/task").glob("*/children")):
+    """End the program where costs cannot be measured."""
+    if not is_measurable():
         sys.exit("The benchmarks read /proc/PID/smaps_rollup and /proc/PID/task/*/children: they need Linux.")
 
 
 def json_line(cost: Cost) -> Any:
     """The JSON value in the last line that a command printed."""
-    import json
-
     return json.loads(cost.output.splitlines()[-1])
