@@ -20,7 +20,6 @@ from nbvault.backup.surroundings import Surroundings, SyncOptions, SyncSettings,
 from nbvault.backup.survey import Survey
 from nbvault.clock import Clock, SystemClock
 from nbvault.errors import (
-    ConfigurationError,
     GitError,
     RemoteUnreachable,
     SessionInterrupted,
@@ -41,7 +40,7 @@ from nbvault.gitstore.upkeep import (
 )
 from nbvault.gitstore.vault import Vault
 from nbvault.model import Person, SessionReport
-from nbvault.settings import Bulk, Deletions, ExportFormat, Settings
+from nbvault.settings import Deletions, ExportFormat, Settings
 from nbvault.state.store import SessionRow, StateManager
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.editors import Editors
@@ -119,19 +118,6 @@ class Recorder:
                 failed=now.failed,
                 bytes_processed=now.bytes_exported,
             )
-
-
-def refuse_what_is_not_there(settings: Settings) -> None:
-    """Settings that this version knows and cannot follow are refused, never ignored.
-
-    Raises:
-        ConfigurationError: names the setting.
-    """
-    if settings.export.bulk is Bulk.ON:
-        raise ConfigurationError(
-            "export.bulk = on is not in this version; notebooks are exported one by one.",
-            hint='Set export.bulk = "off".',
-        )
 
 
 @contextmanager
@@ -217,6 +203,7 @@ def sync_settings(settings: Settings) -> SyncSettings:
         trust_deletions=sync.deletions is Deletions.TRUST,
         recheck_days=sync.recheck_days,
         native=settings.export.format is ExportFormat.NATIVE,
+        bulk=settings.export.bulk,
         committer=Person(vault.committer_name, vault.committer_email),
     )
 
@@ -238,7 +225,6 @@ def run_sync(
         NbvaultError: it could not even begin; every later trouble is in the report.
     """
     clock = clock or SystemClock()
-    refuse_what_is_not_there(settings)
     state = opened_state(settings, screen, clock=clock)
     try:
         with opened_vault(settings, writing=True, clock=clock) as vault:

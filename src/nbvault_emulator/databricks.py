@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -85,6 +85,10 @@ class WorkspaceApi:
             endpoint = "export-folder"
         elif request.method == "POST" and self._gate.faults.active:
             about = _path_in_body(request)
+        if endpoint == "export-folder":
+            return self._gate.pass_through(
+                endpoint, _normal_or_raw(about), lambda fired: self._export(request, query, fired)
+            )
         return self._gate.pass_through(endpoint, _normal_or_raw(about), lambda _: handler(request, query))
 
     def _is_folder(self, path: str) -> bool:
@@ -147,11 +151,13 @@ class WorkspaceApi:
             entry["repos_export_format"] = "JUPYTER" if node.format == "IPYNB" else "SOURCE"
         return answers.json_response(entry)
 
-    def _export(self, _request: Request, query: Query) -> Response:
+    def _export(self, _request: Request, query: Query, faults: Sequence[Fault] = ()) -> Response:
         node, _, _ = self._visible(query)
         direct = query.get("direct_download") == "true"
         form = query.get("format") or "SOURCE"
-        return exports.export(self._world, node, form, direct=direct, hidden=self._gate.faults.views.hidden)
+        return exports.export(
+            self._world, node, form, direct=direct, unseen=self._gate.faults.views.unreadable, faults=faults
+        )
 
     def _import(self, request: Request, _query: Query) -> Response:
         fields, content = imports.fields_of(request)

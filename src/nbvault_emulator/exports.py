@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
 import posixpath
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nbvault_emulator import answers, notebooks
+from nbvault_emulator.archives import folder_zip
+from nbvault_emulator.faults import Fault
 from nbvault_emulator.http import Response
 from nbvault_emulator.world import DIRECTORY, NOTEBOOK, Node, World, WorldError
 
@@ -24,8 +24,16 @@ def refuse_format(form: str) -> WorldError:
     return WorldError(400, "INVALID_PARAMETER_VALUE", f"Format {form} is not supported here.")
 
 
-def export(world: World, node: Node, form: str, *, direct: bool, hidden: Callable[[str], bool]) -> Response:
-    """The answer to an export of ``node``; a folder's zip leaves out what is ``hidden``.
+def export(
+    world: World,
+    node: Node,
+    form: str,
+    *,
+    direct: bool,
+    unseen: Callable[[str], bool],
+    faults: Sequence[Fault] = (),
+) -> Response:
+    """The answer to an export of ``node``; a folder's zip leaves out what the caller may not read.
 
     Raises:
         WorldError: it cannot be exported so.
@@ -35,7 +43,7 @@ def export(world: World, node: Node, form: str, *, direct: bool, hidden: Callabl
     if node.kind == NOTEBOOK:
         content, kind = _notebook(world, node, form)
     elif node.kind == DIRECTORY:
-        content, kind = _folder(world, node, form, hidden), "zip"
+        content, kind = _folder(world, node, form, unseen, faults), "zip"
     elif node.kind in _SINGLE:
         content, kind = world.source(node), posixpath.splitext(node.name)[1].lstrip(".")
     else:
@@ -56,18 +64,7 @@ def _notebook(world: World, node: Node, form: str) -> tuple[bytes, str]:
     return world.source(node), notebooks.EXTENSIONS[node.language].lstrip(".")
 
 
-def _folder(world: World, node: Node, form: str, hidden: Callable[[str], bool]) -> bytes:
+def _folder(world: World, node: Node, form: str, unseen: Callable[[str], bool], faults: Sequence[Fault]) -> bytes:
     if form not in ("SOURCE", "AUTO"):
         raise WorldError(400, "INVALID_PARAMETER_VALUE", f"A folder cannot be exported as {form}.")
-    buffer = io.BytesIO()
-    top = node.path
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for child in world.walk(node):
-            path = child.path
-            if hidden(path) or not (child.kind == NOTEBOOK or (child.kind == "FILE" and form == "AUTO")):
-                continue
-            extension = notebooks.EXTENSIONS[child.language] if child.kind == NOTEBOOK else ""
-            archive.writestr(f"{node.name}/{path[len(top) :].lstrip('/')}{extension}", world.source(child))
-            if buffer.tell() > answers.LIMIT_BYTES:
-                break
-    return buffer.getvalue()
+    return folder_zip(world, node, form, unseen=unseen, faults=faults)

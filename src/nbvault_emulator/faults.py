@@ -19,6 +19,7 @@ KINDS = _VIEW_KINDS | {
     "oversize",
     "empty-body",
     "nonsense",
+    "archive",
     "drop",
     "hang",
     "token-expired",
@@ -32,6 +33,7 @@ KINDS = _VIEW_KINDS | {
     "repo-limit",
 }
 _DEFAULT_ENDPOINTS = {
+    "archive": ("export-folder",),
     "oversize": ("export",),
     "token-expired": ("list", "get-status", "export", "import", "mkdirs", "delete", "scim"),
     "push-rejected": ("git-push-pack",),
@@ -55,6 +57,27 @@ _CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
         )
     },
     "nonsense": {"shape": ("html", "truncated-json")},
+    "archive": {
+        "shape": (
+            "flat",
+            "full-path",
+            "shallow",
+            "no-extension",
+            "upper-extension",
+            "wrong-extension",
+            "underscores",
+            "documents",
+            "files",
+            "duplicate",
+            "extra",
+            "missing",
+            "wrong-bytes",
+            "swapped",
+            "truncated",
+            "bad-crc",
+            "not-a-zip",
+        )
+    },
     "drop": {"when": ("before", "mid-body")},
     "do": {"when": ("before", "after")},
 }
@@ -90,6 +113,10 @@ class Fault:
         return any(_in_family(endpoint, name) for name in self.endpoints) and (
             self.path is None or self.path.fullmatch(path) is not None
         )
+
+    def is_about(self, path: str) -> bool:
+        """Whether a notebook is one that its pattern ``entry`` names."""
+        return _matcher(self.text("entry")).fullmatch(path) is not None
 
     def number(self, key: str, default: float) -> float:
         """A number among its data."""
@@ -185,6 +212,10 @@ class Views:
     def forbidden(self, path: str) -> bool:
         """Whether reading this path answers 403."""
         return any(pattern.fullmatch(path) for pattern in self._forbidden)
+
+    def unreadable(self, path: str) -> bool:
+        """Whether the caller cannot read this path."""
+        return self.active and (self.hidden(path) or self.forbidden(path))
 
     def retime(self, path: str, entry: dict[str, Any]) -> dict[str, Any]:
         """A listed object with the times that the faults leave it."""

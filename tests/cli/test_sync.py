@@ -102,7 +102,7 @@ def test_a_wrong_or_missing_token_ends_with_6(desk: Desk, variable: str, token: 
         ("NBVAULT_VAULT__REMOTE", "nowhere.git", "no Git repository"),
         ("NBVAULT_WORKSPACE__HOST", "http://example.com", "https"),
         ("NBVAULT_SYNC__BATCH_SIZES", "5", "NBVAULT_SYNC__BATCH_SIZE?"),
-        ("NBVAULT_EXPORT__BULK", "on", "export.bulk"),
+        ("NBVAULT_EXPORT__BULK", "always", "export.bulk"),
     ],
 )
 def test_wrong_settings_end_with_7(desk: Desk, variable: str, value: str, said: str) -> None:

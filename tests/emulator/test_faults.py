@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import io
 import time
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -268,3 +270,52 @@ def test_glob() -> None:
     assert not glob("/a/*").fullmatch("/a/b/c")
     assert glob("/a/**").fullmatch("/a/b/c")
     assert not glob("/a/[x]").fullmatch("/a/x")
+
+
+def _zip(client: Client) -> dict[str, bytes]:
+    answer = client.get("export", path="/Clients/2024/A", format="SOURCE", direct_download="true")
+    with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+        return {info.filename: archive.read(info) for info in archive.infolist()}
+
+
+@pytest.mark.parametrize(
+    ("shape", "names"),
+    [
+        ("", ["A/a.py", "A/b.py"]),
+        ("flat", ["a.py", "b.py"]),
+        ("full-path", ["Clients/2024/A/a.py", "Clients/2024/A/b.py"]),
+        ("no-extension", ["A/a", "A/b"]),
+        ("upper-extension", ["A/a.PY", "A/b.PY"]),
+        ("wrong-extension", ["A/a.sql", "A/b.py"]),
+        ("extra", ["A/a.py", "A/b.py", "A/nobody knows.py"]),
+        ("missing", ["A/b.py"]),
+    ],
+)
+def test_names_in_the_zip_of_a_folder(emulator: Emulator, client: Client, shape: str, names: list[str]) -> None:
+    """Each shape names its entries as the page says."""
+    emulator.faults(*([{"kind": "archive", "shape": shape}] if shape else []))
+    assert sorted(_zip(client)) == names
+
+
+def test_contents_in_the_zip_of_a_folder(emulator: Emulator, client: Client) -> None:
+    """Wrong bytes for the notebooks that are named, and everybody's neighbour's."""
+    emulator.faults({"kind": "archive", "shape": "wrong-bytes", "entry": "**/b"})
+    assert _zip(client) == {"A/a.py": b"aaaa", "A/b.py": b"bbbb\n# added on the way"}
+    emulator.faults({"kind": "archive", "shape": "swapped"})
+    assert _zip(client) == {"A/a.py": b"bbbb", "A/b.py": b"aaaa"}
+
+
+@pytest.mark.parametrize("shape", ["truncated", "bad-crc", "not-a-zip"])
+def test_a_zip_that_is_damaged(emulator: Emulator, client: Client, shape: str) -> None:
+    """It cannot be read to its end."""
+    emulator.faults({"kind": "archive", "shape": shape})
+    with pytest.raises(zipfile.BadZipFile):
+        _zip(client)
+
+
+def test_what_may_not_be_read_is_not_in_the_zip(emulator: Emulator, client: Client) -> None:
+    """Hidden and forbidden notebooks are left out, without a word."""
+    emulator.faults({"kind": "forbid", "path": "/Clients/2024/A/a"})
+    assert sorted(_zip(client)) == ["A/b.py"]
+    emulator.faults({"kind": "hole", "path": "/Clients/2024/A/b"})
+    assert sorted(_zip(client)) == ["A/a.py"]

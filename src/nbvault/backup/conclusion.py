@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -84,6 +84,7 @@ class Conclusion:
         problems: Sequence[Problem] | None,
         held: Sequence[Row],
         audit: Sequence[Record],
+        also: Mapping[str, Sequence[Record]] | None = None,
     ) -> None:
         """Write how the session ended into the meta branch, and push it.
 
@@ -94,6 +95,8 @@ class Conclusion:
         draft = MetaDraft(vault.meta, session=self._session, at=self._at)
         draft.record("sessions", sessions)
         draft.record("audit", audit)
+        for kind, items in (also or {}).items():
+            draft.record(kind, items)
         if problems is not None:
             draft.problems(problems)
         if held:

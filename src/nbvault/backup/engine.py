@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timezone
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
+from nbvault.backup.bulk import BulkSession, day_of
 from nbvault.backup.conclusion import Conclusion, Published
 from nbvault.backup.detect import Distrust, Fate, Verdict, judge_deletions, parent_of
 from nbvault.backup.ending import Ending, ended_badly, ended_well
@@ -30,7 +31,7 @@ from nbvault.errors import (
 )
 from nbvault.gitstore.conclude import Summary
 from nbvault.gitstore.lease import Lease
-from nbvault.gitstore.meta import read_held
+from nbvault.gitstore.meta import Record, read_held
 from nbvault.gitstore.publish import RemoteMoved
 from nbvault.model import (
     NBVAULT,
@@ -68,6 +69,7 @@ class GitSyncEngine:
         self._history = SessionHistory()
         self._writer: VaultWriter | None = None
         self._survey: Survey | None = None
+        self._bulk = BulkSession(settings.bulk, native=settings.native, began=self._began)
         self._scan_started = self._began
         self._first = self._resumed = False
         self._slice: int | None = None
@@ -129,10 +131,12 @@ class GitSyncEngine:
         self._first = not concluded
         records_lost = bool(concluded) and self._vault.is_new
         planner = await asyncio.to_thread(self._planner)
+        await self._blocking(lambda: self._bulk.begin(self._vault, self._around.workspace.host))
         self._scan_started = self._now()
         survey = self._survey = self._new_survey(planner)
         self._around.watcher.watch(survey)
         findings = await self._unless_stopped(survey.run())
+        await self._unless_stopped(self._bulk.probe(self._around.workspace))
         trusted = identity.is_admin and await self._still_admin(findings)
         verdict = self._judge(findings, accepted, trusted=trusted)
         plan = self._plan(planner, survey.ledger, verdict)
@@ -160,7 +164,7 @@ class GitSyncEngine:
         if writer is None:
             raise VerificationError("A session without a writer has nothing to conclude.")
         self._around.watcher.stage("Committing")
-        await writer.finish(plan)
+        await writer.finish(plan, also=self._found_out())
         writer.close()
         ending.commits = writer.commits
         conclusion = self._conclusion()
@@ -221,11 +225,14 @@ class GitSyncEngine:
             contested=contested_names,
             max_in_flight=settings.max_in_flight,
             native=settings.native,
+            trust=self._bulk.trust,
+            picker=self._bulk.picker,
+            day=self._bulk.day,
             first=sorted({parent_of(problem.path) for problem in failures(meta.problems)}),
         )
 
     def _distrust(self) -> Distrust:
-        today = (self._began - datetime(1970, 1, 1, tzinfo=timezone.utc)).days
+        today = day_of(self._began)
         due = not (self._first or self._resumed) and self._history.last_slice != today
         self._slice = today if due else None
         failed = frozenset(problem.object_id for problem in failures(self._vault.meta.problems))
@@ -257,8 +264,13 @@ class GitSyncEngine:
             ending.records(report, content=self._vault.meta.content),
             problems=ending.failures() if ending.complete_view else None,
             held=held,
-            audit=ending.audit(report),
+            audit=[*self._bulk.audit(at=report.ended_at, by=self._actor), *ending.audit(report)],
+            also=self._found_out(),
         )
+
+    def _found_out(self) -> Mapping[str, Sequence[Record]]:
+        """What the vault is to know of folder export from now on."""
+        return self._bulk.records(at=self._now(), by=self._actor, session=self._session)
 
     # --- when it does not end well -----------------------------------------------------------------------------------
 
@@ -330,6 +342,7 @@ class GitSyncEngine:
             self._stop_writing()
             if type(error) is not GitError:
                 await asyncio.to_thread(self._vault.forget_unpushed)
+                self._bulk.forgotten()
             await asyncio.to_thread(self._vault.refresh)
         elif self._writer is not None:
             await self._writer.salvage()
@@ -371,6 +384,7 @@ class GitSyncEngine:
             accepted=self._options.accept_deletions,
             resumed=self._resumed,
             dry_run=self._options.dry_run,
+            notes=self._bulk.notes(),
             left_behind=self._history.unfinished(self._lease.left_behind if self._lease else ""),
         )
 

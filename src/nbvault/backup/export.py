@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol
 
+from nbvault.backup.folders import WORKERS, FolderExporter, FolderJob
 from nbvault.backup.ledger import Outcome
-from nbvault.backup.scan import GIVE_UP_AFTER
+from nbvault.backup.scan import GIVE_UP_AFTER, FolderListing
+from nbvault.backup.trust import Trust
 from nbvault.errors import AuthenticationError, WorkspaceError
 from nbvault.model import ListedObject, NotebookFormat, State
 from nbvault.workspace.errors import DeadlineExceeded, NotFound, Unreachable
@@ -18,6 +20,9 @@ class Source(Protocol):
 
     async def export(self, path: str, *, form: NotebookFormat = NotebookFormat.SOURCE) -> bytes:
         """The notebook's bytes in that format."""
+
+    async def export_folder(self, path: str) -> bytes:
+        """Everything below a folder as a zip of SOURCE files."""
 
     async def inspect(self, path: str) -> tuple[ListedObject, NotebookFormat | None]:
         """What is at the path and, where the workspace says so, the format that the notebook has of its own."""
@@ -31,6 +36,8 @@ class NotebookExporter:
         workers: How many exports may be under way; the workspace client's window decides how many really are.
         native: Keep each notebook in its own format, which costs a question for each that is exported, and none for
             the others.
+        trust: Whether folders are exported whole where many of their notebooks are wanted.
+        day: Days since 1970, which choose what is then compared.
 
     `waiting` counts what was submitted and has not ended, `exported` and `failed` what has.
     """
@@ -42,6 +49,8 @@ class NotebookExporter:
         keep: Callable[[Outcome, bytes], Awaitable[None]],
         workers: int,
         native: bool = False,
+        trust: Trust | None = None,
+        day: int = 0,
     ) -> None:
         self._workspace = workspace
         self._native = native
@@ -49,6 +58,10 @@ class NotebookExporter:
         self._workers = workers
         # Small enough to bound memory, large enough that listing seldom waits.
         self._queue: asyncio.Queue[Outcome] = asyncio.Queue(maxsize=4000)
+        self._folders: asyncio.Queue[FolderJob] = asyncio.Queue(maxsize=100)
+        self.folders = FolderExporter(
+            workspace, trust or Trust(), day=day, keep=self._take_from_folder, leave=self._queue.put
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: asyncio.Future[None]
         self._unreachable_in_a_row = 0
@@ -61,6 +74,8 @@ class NotebookExporter:
     async def __aenter__(self) -> NotebookExporter:
         self._broken = asyncio.get_running_loop().create_future()
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._workers)]
+        if self.folders.trust.usable:
+            self._tasks += [asyncio.create_task(self._work_on_folders()) for _ in range(WORKERS)]
         for task in self._tasks:
             task.add_done_callback(self._ended)
         return self
@@ -79,8 +94,19 @@ class NotebookExporter:
         else:
             self._queue.put_nowait(outcome)
 
+    async def submit_folder(self, listing: FolderListing, wanted: Sequence[Outcome]) -> None:
+        """Queue notebooks of one folder, as one or each by itself; as `submit`."""
+        if not self.folders.wants(listing, wanted):
+            for outcome in wanted:
+                await self.submit(outcome)
+            return
+        self.waiting += len(wanted)
+        await self._unless_broken(self._folders.put(FolderJob(listing, wanted)))
+
     async def drain(self) -> None:
         """Wait until every queued export has ended, well or badly; raises what ended the pool."""
+        # What folders leave behind goes into the other queue, never the other way round.
+        await self._unless_broken(self._folders.join())
         await self._unless_broken(self._queue.join())
 
     async def _unless_broken(self, waiting: Coroutine[None, None, None]) -> None:
@@ -106,6 +132,15 @@ class NotebookExporter:
             self.waiting -= 1
             self._queue.task_done()
 
+    async def _work_on_folders(self) -> None:
+        while True:
+            await self.folders.take(await self._folders.get())
+            self._folders.task_done()
+
+    async def _take_from_folder(self, outcome: Outcome, data: bytes) -> None:
+        await self._took(outcome, data)
+        self.waiting -= 1
+
     async def _export(self, outcome: Outcome) -> None:
         try:
             data = await self._bytes_of(outcome)
@@ -117,11 +152,14 @@ class NotebookExporter:
         except WorkspaceError as error:
             self._failed(outcome, error)
         else:
-            self._unreachable_in_a_row = 0
-            self.exported += 1
-            self.bytes_exported += len(data)
-            outcome.size_bytes = len(data)
-            await self._keep(outcome, data)
+            await self._took(outcome, data)
+
+    async def _took(self, outcome: Outcome, data: bytes) -> None:
+        self._unreachable_in_a_row = 0
+        self.exported += 1
+        self.bytes_exported += len(data)
+        outcome.size_bytes = len(data)
+        await self._keep(outcome, data)
 
     async def _bytes_of(self, outcome: Outcome) -> bytes:
         path = outcome.listed.path

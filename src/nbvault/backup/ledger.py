@@ -27,6 +27,7 @@ class Outcome:
     """What became of one listed object that is not simply unchanged.
 
     `blob`, `extension` and `editor` are set once its content is known; `state` is empty until it is decided.
+    `from_archive`: its bytes are from the archive of its folder, and not compared with its own export.
     """
 
     listed: ListedObject
@@ -38,6 +39,7 @@ class Outcome:
     form: NotebookFormat = NotebookFormat.SOURCE
     extension: str = ""
     contested: bool = False
+    from_archive: bool = False
     editor: Person = UNKNOWN
 
 

@@ -15,10 +15,15 @@ from nbvault.clock import Clock
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.vault import Vault
 from nbvault.model import NBVAULT, Identity, ListedObject, Person, RequestCounts
+from nbvault.settings import Bulk
 
 
 class Workspace(SurveyedWorkspace, Protocol):
     """What a session needs of the workspace."""
+
+    @property
+    def host(self) -> str:
+        """The workspace's address."""
 
     @property
     def stats(self) -> RequestCounts:
@@ -65,6 +70,7 @@ class SyncSettings:
     trust_deletions: bool = False
     recheck_days: int = 30
     native: bool = False
+    bulk: Bulk = Bulk.OFF
     committer: Person = NBVAULT
 
 

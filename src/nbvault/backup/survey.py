@@ -9,8 +9,10 @@ from typing import NamedTuple, Protocol
 from nbvault.backup.detect import Action, Distrust, Fate, Folder, Missing, decide, find_missing, parent_of
 from nbvault.backup.export import NotebookExporter, Source
 from nbvault.backup.ledger import Ledger, Outcome
+from nbvault.backup.probe import Picker
 from nbvault.backup.scan import ChangeScanner, FolderListing, Lister
 from nbvault.backup.scope import Scope
+from nbvault.backup.trust import Trust
 from nbvault.model import DIRECTORY, ListedObject, Row, State, Tombstone
 
 # A workspace that keeps moving is judged so often and then left for the next session.
@@ -76,6 +78,9 @@ class Survey:
         max_in_flight: int = 64,
         first: Sequence[str] = (),
         native: bool = False,
+        trust: Trust | None = None,
+        picker: Picker | None = None,
+        day: int = 0,
     ) -> None:
         self._knowledge = knowledge
         self._root = root
@@ -86,9 +91,12 @@ class Survey:
         self._contested_folders: set[str] = set()
         self._twice: dict[int, set[str]] = {}
         self._watched: dict[int, list[ListedObject]] = {}
+        self._picker = picker
         self.ledger = ledger
         self.scanner = ChangeScanner(workspace, root=root, scope=scope, observe=self._observe)
-        self.exporter = NotebookExporter(workspace, keep=keeper.keep, workers=max_in_flight, native=native)
+        self.exporter = NotebookExporter(
+            workspace, keep=keeper.keep, workers=max_in_flight, native=native, trust=trust, day=day
+        )
 
     async def run(self) -> Findings:
         """The whole pass.
@@ -122,22 +130,35 @@ class Survey:
         """List folders, wait for the exports they lead to, and clear up what moved meanwhile."""
         await self.scanner.scan(folders)
         await self.scanner.settle_404s()
-        await self.exporter.drain()
+        await self._drain()
         for _ in range(ROUNDS):
             if not (self._twice or self.exporter.vanished):
                 return
             await self._clear_up()
         self._give_up_on_vanished()
 
+    async def _drain(self) -> None:
+        """Wait for all exports, and for those that must be done again since archives turned out to be wrong."""
+        await self.exporter.drain()
+        for entry in self.exporter.folders.recall():
+            if self.ledger.seen.get(entry.object_id) == entry.path:
+                row = self._knowledge.rows.get(entry.object_id)
+                await self.exporter.submit(self.ledger.put(Outcome(entry, row, contested=True)))
+        await self.exporter.drain()
+
     # --- what one listing says ---------------------------------------------------------------------------------------
 
     async def _observe(self, listing: FolderListing) -> None:
         contested = self._contested(listing)
+        wanted: list[Outcome] = []
+        if self._picker is not None:
+            self._picker.offer(listing)
         for entry in sorted(listing.objects, key=lambda entry: entry.path):
             if entry.object_id in self._watched:
                 self._watched[entry.object_id].append(entry)
             if entry.kind != DIRECTORY:
-                await self._consider(entry, contested=entry.path in contested)
+                wanted += self._consider(entry, contested=entry.path in contested)
+        await self.exporter.submit_folder(listing, wanted)
 
     def _contested(self, listing: FolderListing) -> frozenset[str]:
         """The paths here whose plain names in the vault clash; what is below a contested folder is contested too."""
@@ -147,32 +168,37 @@ class Survey:
         self._contested_folders.update(e.path for e in listing.objects if e.kind == DIRECTORY and e.path in contested)
         return contested
 
-    async def _consider(self, entry: ListedObject, *, contested: bool) -> None:
+    def _consider(self, entry: ListedObject, *, contested: bool) -> Sequence[Outcome]:
         seen_at = self.ledger.seen.get(entry.object_id)
         if seen_at is None:
-            await self._enter(entry, contested=contested)
-        elif seen_at != entry.path and entry.object_id not in self._watched:
+            return self._enter(entry, contested=contested)
+        if seen_at != entry.path and entry.object_id not in self._watched:
             self._twice.setdefault(entry.object_id, {seen_at}).add(entry.path)
+        return ()
 
-    async def _enter(self, entry: ListedObject, *, contested: bool) -> None:
-        """Decide on an object and start its export where one is needed."""
+    def _enter(self, entry: ListedObject, *, contested: bool) -> Sequence[Outcome]:
+        """Decide on an object; it comes back where it is to be exported."""
         row = self._knowledge.rows.get(entry.object_id)
         if entry.object_id not in self.ledger.seen:
             self.ledger.first_seen(entry, row.path if row is not None and row.path == entry.path else None)
         if not self._scope.covers(entry.path):
             self.ledger.skipped_out_of_scope += 1
             self.ledger.put(Outcome(entry, row, State.SKIPPED, reason="out of scope (workspace.include, exclude)"))
-            return
+            return ()
         tombstone = self._knowledge.tombstones.get(entry.object_id)
         action, reason = decide(entry, row, tombstone, self._distrust)
         if action is Action.UNCHANGED:
             self.ledger.mark_unchanged(entry.object_id)
-            return
+            return ()
         outcome = self.ledger.put(Outcome(entry, row, reason=reason, contested=contested))
         if action is Action.EXPORT:
+            return (outcome,)
+        outcome.state = State.SKIPPED if action is Action.SKIP else State.FAILED
+        return ()
+
+    async def _submit(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
             await self.exporter.submit(outcome)
-        else:
-            outcome.state = State.SKIPPED if action is Action.SKIP else State.FAILED
 
     # --- what moved while we looked ----------------------------------------------------------------------------------
 
@@ -192,7 +218,7 @@ class Survey:
         for object_id, outcome in vanished.items():
             if object_id not in twice:
                 await self._find_again(outcome, watched[object_id])
-        await self.exporter.drain()
+        await self._drain()
 
     async def _place(self, object_id: int, paths: set[str], sightings: Sequence[ListedObject]) -> None:
         """An id that was seen at two paths is where it is seen now; if that is still two, it is looked at again."""
@@ -203,13 +229,13 @@ class Survey:
             if not any(self._unreadable(parent_of(path)) for path in paths):
                 self.ledger.forget(object_id)
         elif (entry := next(iter(places.values()))).path != self.ledger.seen.get(object_id):
-            await self._enter(entry, contested=True)
+            await self._submit(self._enter(entry, contested=True))
 
     async def _find_again(self, outcome: Outcome, sightings: Sequence[ListedObject]) -> None:
         """Export answered 404: gone if its folder no longer shows it, moved, or listed and yet out of reach."""
         folder = parent_of(outcome.listed.path)
         if sightings and sightings[-1].path != outcome.listed.path:
-            await self._enter(sightings[-1], contested=True)
+            await self._submit(self._enter(sightings[-1], contested=True))
         elif sightings:
             retry = self.ledger.put(Outcome(outcome.listed, outcome.row, contested=outcome.contested))
             await self.exporter.submit(retry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from nbvault.backup.plan import Authored, Plan, Planner, without_authors
 from nbvault.errors import RemoteUnreachable
 from nbvault.gitstore import conclude
 from nbvault.gitstore.conclude import folders_above
-from nbvault.gitstore.meta import MetaDraft
+from nbvault.gitstore.meta import MetaDraft, Record
 from nbvault.gitstore.reader import commit_info, ls_tree
 from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport, blob_id
@@ -78,6 +78,8 @@ class VaultWriter:
         self._ready: list[Outcome] = []
         self._changed = 0
         self._since_push = 0
+        # By id: the listed times of what is committed and not proven, which its row gets when the session is.
+        self._unproven: dict[int, tuple[int, int]] = {}
         self.commits = 0
         self.renames: list[Rename] = []
         self.removed: set[str] = set()
@@ -158,12 +160,13 @@ class VaultWriter:
         await self._drain()
         await self._pushed()
 
-    async def finish(self, plan: Plan) -> None:
-        """Commit the rest of the session: content, and the meta commit that describes it."""
+    async def finish(self, plan: Plan, *, also: Mapping[str, Sequence[Record]] | None = None) -> None:
+        """Commit the rest of the session: content, and the meta commit that describes it, with these records."""
+        plan.rows += self._proven_rows(plan)
         self._apply(plan)
-        if not plan.is_empty or not self._vault.meta.content:
+        if not plan.is_empty or also or not self._vault.meta.content:
             self._flush()
-            self._do(lambda: self._commit(plan, "content"))
+            self._do(lambda: self._commit(plan, "content", also or {}))
         await self._drain()
         await self._pushed()
 
@@ -176,10 +179,32 @@ class VaultWriter:
             self._stack.pop_all().__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
             self._stream = None
 
-    def _planned(self, outcomes: Iterable[Outcome]) -> Plan:
+    def _planned(self, outcomes: Sequence[Outcome]) -> Plan:
         plan = self._planner.plan(outcomes)
+        plan.rows = self._without_claims(plan.rows, outcomes)
         self._apply(plan)
         return plan
+
+    def _without_claims(self, rows: Sequence[Row], outcomes: Sequence[Outcome]) -> list[Row]:
+        """The rows of a batch: without times, and so exported again if the session dies, where bytes are not proven."""
+        unproven = {outcome.listed.object_id for outcome in outcomes if outcome.from_archive}
+        for row in rows:
+            self._unproven.pop(row.object_id, None)
+            if row.object_id in unproven:
+                self._unproven[row.object_id] = (row.modified_at_ms, row.interactive_at_ms)
+        return [
+            row._replace(modified_at_ms=0, interactive_at_ms=0) if row.object_id in unproven else row for row in rows
+        ]
+
+    def _proven_rows(self, plan: Plan) -> list[Row]:
+        """At the end of a session whose archives were right: the rows of its batches with their times."""
+        done = {row.object_id for row in plan.rows} | {stone.object_id for stone in plan.tombstones}
+        rows = self._vault.meta.rows
+        return [
+            rows[object_id]._replace(modified_at_ms=times[0], interactive_at_ms=times[1])
+            for object_id, times in self._unproven.items()
+            if object_id not in done and object_id not in self._ledger.outcomes and object_id in rows
+        ]
 
     def _apply(self, plan: Plan) -> None:
         """Enter a plan into what the session knows; its commit follows in order, or the session fails."""
@@ -229,7 +254,7 @@ class VaultWriter:
         for name, data in items:
             stream.blob(data, name)
 
-    def _commit(self, plan: Plan, kind: str) -> None:
+    def _commit(self, plan: Plan, kind: str, also: Mapping[str, Sequence[Record]] | None = None) -> None:
         """Content and meta in one stream; refs move only when both are written."""
         stream = self._open()
         meta = self._vault.meta
@@ -241,6 +266,8 @@ class VaultWriter:
                 content = self._commit_content(stream, content, author, changes)
         draft = MetaDraft(meta, session=self._session, at=self._at)
         draft.inventory(plan.rows, plan.tombstones, plan.renames)
+        for name, items in (also or {}).items():
+            draft.record(name, items)
         if kind == "content":
             draft.compact_if_due()
         mark = draft.commit(

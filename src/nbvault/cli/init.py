@@ -59,7 +59,8 @@ recheck_days = 30
 [export]
 # "source", or "native" for each notebook's own format.
 format = "source"
-# Folders as one archive: "off", "probe", "on".
+# Folders as one archive, many times faster at first: "on" where `nbvault doctor --probe` has proven it, "probe" to
+# have every session try it and not use it, "off".
 bulk = "off"
 """
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "verify": "Compare the vault with the workspace.",
     "drill": "Prove that the vault can be restored, on a sample.",
     "compare": "Compare an exported folder with the vault.",
+    "doctor": "Whether everything that a backup needs is in order.",
     "problems": "What could not be backed up.",
     "state": "The index of sessions for people and dashboards.",
     "emulator": "A local workspace and Git server, to rehearse on.",

@@ -5,7 +5,7 @@ relative to the file (without a file: to the working directory). No error quotes
 """
 
 from nbvault.settings.checks import checked_host, is_loopback
-from nbvault.settings.load import FILE_NAME, debug_wanted, load_settings, without_settings
+from nbvault.settings.load import FILE_NAME, NotConfigured, debug_wanted, load_settings, without_settings
 from nbvault.settings.secret import Context, Secret
 from nbvault.settings.sections import (
     Bulk,
@@ -26,6 +26,7 @@ __all__ = [
     "Deletions",
     "ExportFormat",
     "ExportSection",
+    "NotConfigured",
     "Secret",
     "Settings",
     "StateSection",

@@ -23,6 +23,10 @@ _VARIABLE = re.compile(r"NBVAULT_([A-Z0-9_]*?)__([A-Z0-9_]*)")
 _INIT_HINT = "Run 'nbvault init' to write one, or name one with --config or NBVAULT_CONFIG."
 
 
+class NotConfigured(ConfigurationError):
+    """Nobody has named a configuration, and there is none where it is looked for."""
+
+
 class _Found(NamedTuple):
     """The values before they are checked, and where each that is not from the file comes from."""
 
@@ -84,7 +88,8 @@ def _find(config: Path | None, environment: Mapping[str, str], cwd: Path) -> Pat
         return file
     if named is None and any(_VARIABLE.fullmatch(name) for name in environment):
         return None
-    raise ConfigurationError(f"There is no configuration at {file}.", hint=_INIT_HINT)
+    kind = NotConfigured if named is None else ConfigurationError
+    raise kind(f"There is no configuration at {file}.", hint=_INIT_HINT)
 
 
 def _read(file: Path) -> dict[str, Any]:

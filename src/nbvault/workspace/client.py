@@ -25,6 +25,7 @@ from nbvault.workspace.window import AimdWindow
 
 _API = "/api/2.0/workspace/"
 _JUPYTER = "JUPYTER"
+_ZIP = b"PK"
 _SCIM = "/api/2.0/preview/scim/v2/"
 
 
@@ -67,6 +68,11 @@ class WorkspaceClient:
     def stats(self) -> RequestCounts:
         """Requests sent so far, retries counted."""
         return self._transport.stats
+
+    @property
+    def host(self) -> str:
+        """The workspace's address, as ``https://name``."""
+        return self._transport.host
 
     @property
     def window(self) -> AimdWindow:
@@ -112,6 +118,18 @@ class WorkspaceClient:
         query = {"path": path, "format": _JUPYTER, "direct_download": "false"}
         return await self._transport.ask(
             Request("export", "GET", _API + "export", path, query), lambda answer: read_content(answer, path)
+        )
+
+    async def export_folder(self, path: str) -> bytes:
+        """Everything below a folder that this identity may read, as a zip of SOURCE files."""
+        query = {"path": path, "format": "SOURCE", "direct_download": "true"}
+        body = await self._transport.ask(Request("export_folder", "GET", _API + "export", path, query, raw=True), bytes)
+        if body.startswith(_ZIP):
+            return body
+        # An error may come under 200: without direct download, content and error are kept apart.
+        query["direct_download"] = "false"
+        return await self._transport.ask(
+            Request("export_folder", "GET", _API + "export", path, query), lambda answer: read_content(answer, path)
         )
 
     async def inspect(self, path: str) -> tuple[ListedObject, NotebookFormat | None]:

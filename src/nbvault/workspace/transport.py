@@ -142,6 +142,11 @@ class Transport:
         if self._session is not None:
             await self._session.close()
 
+    @property
+    def host(self) -> str:
+        """The workspace's address."""
+        return self._auth.host
+
     async def ask(self, request: Request, read: Callable[[bytes], T]) -> T:
         """Send until there is a good answer, and return what ``read`` makes of its body.
 

@@ -1,0 +1,36 @@
+"""`nbvault doctor`: is everything that a backup needs in order?"""
+
+from __future__ import annotations
+
+import getpass
+
+import click
+
+from nbvault.cli import output
+from nbvault.cli.options import config_option, json_option, load
+from nbvault.cli.output import shown
+
+
+@click.command("doctor")
+@click.option("--probe", is_flag=True, help="Try whether folders may be exported whole (export.bulk), and record it.")
+@config_option
+@json_option
+def command(*, probe: bool, as_json: bool) -> int:
+    """Look at everything that a backup needs; also where nothing is configured yet.
+
+    Ends with 0 if all is in order; otherwise with what the first thing that is not would end a sync with.
+    """
+    from nbvault.diagnosis import run_doctor
+
+    checks = run_doctor(load, probe=probe, by=getpass.getuser(), warn=output.note)
+    with output.unless_nobody_reads():
+        if as_json:
+            output.emit([check.as_json() for check in checks])
+        else:
+            for check in checks:
+                mark, colour = ("ok", "green") if check.ok else ("not ok", "red")
+                output.say(f"{check.name}: {mark}", style=colour)
+                output.say(f"  {shown(check.detail)}")
+                if check.hint:
+                    output.say(f"  {shown(check.hint)}")
+    return next((check.exit_code for check in checks if check.exit_code), 0)

@@ -1,0 +1,88 @@
+"""The doctor: the examinations of `setup/doctor.py`, and folder export, whose proof is kept in the vault."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from nbvault.administration import noting, write_note
+from nbvault.auth import AuthenticationManager
+from nbvault.backup.bulk import ACTION, day_of, lines_of
+from nbvault.backup.probe import Finding, Picker, Probe, Sample, look_around
+from nbvault.backup.scope import Scope
+from nbvault.backup.trust import KIND, Result, finding, trust_of
+from nbvault.clock import Clock, SystemClock
+from nbvault.errors import NbvaultError
+from nbvault.settings import Bulk, ExportFormat, Settings
+from nbvault.setup.doctor import EXAMINATIONS, Check, configured, examine, examine_machine
+from nbvault.state.store import AuditEvent
+from nbvault.wiring import read_vault
+from nbvault.workspace.client import WorkspaceClient
+from nbvault.workspace.transport import ClientOptions
+
+FOLDER_EXPORT = "folder export"
+Say = Callable[[str], None]
+
+
+def run_doctor(
+    load: Callable[[], Settings], *, probe: bool = False, by: str = "", warn: Say, clock: Clock | None = None
+) -> list[Check]:
+    """Look at everything, whatever of it is out of order; without a configuration, at what needs none.
+
+    Args:
+        load: The settings.
+        probe: Find out whether folders may be exported whole, and record it in the vault.
+        by: Who asks, for the audit trail.
+        warn: Told what a person should know meanwhile.
+    """
+    clock = clock or SystemClock()
+    settings, configuration = configured(load)
+    checks = [*examine_machine(), configuration]
+    if settings is None:
+        return checks
+    checks += examine(settings, EXAMINATIONS)
+    if probe or settings.export.bulk is Bulk.ON:
+        look = _probed if probe else _remembered
+        try:
+            checks.append(look(settings, by=by, warn=warn, clock=clock))
+        except NbvaultError as error:
+            checks.append(Check(FOLDER_EXPORT, False, error.message, error.hint, error.exit_code))
+    return checks
+
+
+def _remembered(settings: Settings, *, by: str, warn: Say, clock: Clock) -> Check:  # noqa: ARG001 - as `_probed`
+    """What the vault says of folder export on this workspace."""
+    host = AuthenticationManager(settings).host
+    native = settings.export.format is ExportFormat.NATIVE
+    with read_vault(settings, warn=warn, clock=clock) as vault:
+        trust = trust_of(Bulk.ON, host, lines_of(vault), native=native)
+    if trust.layout is None:
+        return Check(FOLDER_EXPORT, False, f"Not used. {trust.why_not}", trust.hint, 1)
+    return Check(FOLDER_EXPORT, True, f"Proven on {host}.")
+
+
+def _probed(settings: Settings, *, by: str, warn: Say, clock: Clock) -> Check:
+    """Try it, and record what came of it; a proof that is not recorded is of no use."""
+    host, found = asyncio.run(_probe(settings, clock=clock))
+    detail = " ".join([*found.sentences(), *([f"Not to be used: {found.reason}."] if found.reason else [])])
+    now = clock.now()
+    line = finding(now, by, host, found.result, **found.record())
+    event = AuditEvent(now, by, ACTION, host, found.result.value, found.reason or "proven")
+    with noting(settings, say=warn, clock=clock) as (vault, state):
+        write_note(settings, vault, [event], records={KIND: [line]})
+        state.record_audit([event])
+    if found.result is Result.OK:
+        in_use = settings.export.bulk is Bulk.ON
+        return Check(FOLDER_EXPORT, True, detail, "" if in_use else 'Set export.bulk = "on" to use it.')
+    return Check(FOLDER_EXPORT, False, detail, 'Leave export.bulk at "off": notebooks are exported one by one.', 1)
+
+
+async def _probe(settings: Settings, *, clock: Clock) -> tuple[str, Finding]:
+    scope = Scope.of(settings.workspace.include, settings.workspace.exclude)
+    day = day_of(clock.now())
+    picker = Picker(Sample(), day=day)
+    async with WorkspaceClient(
+        AuthenticationManager(settings), options=ClientOptions.of(settings), clock=clock
+    ) as workspace:
+        await look_around(workspace, settings.workspace.root, picker, may_contain=scope.may_contain, seed=day)
+        return workspace.host, await Probe(workspace, day=day).run(picker)
