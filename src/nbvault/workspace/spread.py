@@ -111,6 +111,11 @@ class SpreadWorkspace:
         return (self._lanes + 1) * PARTITION_CALLS
 
     @property
+    def host(self) -> str:
+        """As `WorkspaceClient.host`."""
+        return self._client.host
+
+    @property
     def stats(self) -> RequestCounts:
         """Requests sent so far, here and by the partitions that are home."""
         return self._client.stats
@@ -145,6 +150,10 @@ class SpreadWorkspace:
         """As `WorkspaceClient.export`, by the cluster."""
         found = await self._ask(Call(Method.EXPORT, path, form))
         return found if isinstance(found, bytes) else b""
+
+    async def export_folder(self, path: str) -> bytes:
+        """As `WorkspaceClient.export_folder`, by this process: one request is no work to share."""
+        return await self._client.export_folder(path)
 
     async def inspect(self, path: str) -> tuple[ListedObject, NotebookFormat | None]:
         """As `WorkspaceClient.inspect`, by the cluster."""
