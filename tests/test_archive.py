@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbvault.backup.archive import NOTEBOOK_BYTES, Archive, Layout, Unusable, names_clash, unpack
-from nbvault.backup.folders import Room
-from nbvault.model import Language, ListedObject
+from nbvault.backup.folders import Compared, Room, compare
+from nbvault.backup.scan import FolderListing
+from nbvault.model import Language, ListedObject, NotebookFormat
 
 FOLDER = "/Clients/a"
 HEADER = b"# Databricks notebook source\n"
@@ -156,3 +157,20 @@ async def test_room_bounds_the_bytes_in_memory() -> None:
     await asyncio.wait_for(waiting, 5)
     await room.give(50)
     await asyncio.wait_for(room.take(1000), 5)
+
+
+class Twice:
+    """A workspace whose first archive differs and whose second one cannot be had; no server can be told to be both."""
+
+    async def export(self, path: str, *, form: NotebookFormat = NotebookFormat.SOURCE) -> bytes:  # noqa: ARG002
+        return HEADER + b"as it is"
+
+    async def export_folder(self, path: str) -> bytes:  # noqa: ARG002
+        raise Unusable("not again")
+
+
+async def test_a_difference_that_cannot_be_looked_at_again_stays_one() -> None:
+    """Only a second look may excuse a difference; without one, archives are not trusted."""
+    archive = Archive(Layout.FLAT, {f"{FOLDER}/x": HEADER + b"something else"}, ())
+    listing = FolderListing(FOLDER, [notebook("x")])
+    assert await compare(Twice(), listing, archive, f"{FOLDER}/x") is Compared.DIFFERENT

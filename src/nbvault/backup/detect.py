@@ -34,6 +34,10 @@ class Distrust:
         """Whether this notebook's times are not to be trusted today."""
         if self.everything or object_id in self.failed_before:
             return True
+        return self.in_slice(object_id)
+
+    def in_slice(self, object_id: int) -> bool:
+        """Whether it is this notebook's day to be exported by itself."""
         day = self.recheck_day
         return day is not None and object_id % self.recheck_days == day % self.recheck_days
 

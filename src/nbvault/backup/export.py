@@ -38,6 +38,7 @@ class NotebookExporter:
             the others.
         trust: Whether folders are exported whole where many of their notebooks are wanted.
         day: Days since 1970, which choose what is then compared.
+        alone: The notebooks, by id, that are exported by themselves in any case.
 
     `waiting` counts what was submitted and has not ended, `exported` and `failed` what has.
     """
@@ -51,9 +52,11 @@ class NotebookExporter:
         native: bool = False,
         trust: Trust | None = None,
         day: int = 0,
+        alone: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._workspace = workspace
         self._native = native
+        self._alone = alone
         self._keep = keep
         self._workers = workers
         # Small enough to bound memory, large enough that listing seldom waits.
@@ -96,12 +99,14 @@ class NotebookExporter:
 
     async def submit_folder(self, listing: FolderListing, wanted: Sequence[Outcome]) -> None:
         """Queue notebooks of one folder, as one or each by itself; as `submit`."""
-        if not self.folders.wants(listing, wanted):
-            for outcome in wanted:
+        whole = self.folders.wants(listing, wanted)
+        together = [outcome for outcome in wanted if whole and not self._alone(outcome.listed.object_id)]
+        for outcome in wanted:
+            if not whole or self._alone(outcome.listed.object_id):
                 await self.submit(outcome)
-            return
-        self.waiting += len(wanted)
-        await self._unless_broken(self._folders.put(FolderJob(listing, wanted)))
+        if together:
+            self.waiting += len(together)
+            await self._unless_broken(self._folders.put(FolderJob(listing, together)))
 
     async def drain(self) -> None:
         """Wait until every queued export has ended, well or badly; raises what ended the pool."""

@@ -49,18 +49,23 @@ class Compared(Enum):
 async def compare(workspace: Source, listing: FolderListing, archive: Archive, path: str) -> Compared:
     """Whether the archive has the bytes of a notebook's own export.
 
-    Who finds a difference asks for both once more: an edit in between must not look like a lie.
+    Who finds a difference asks for both once more: an edit in between must not look like a lie. If that cannot be had,
+    it stays a difference.
 
     Raises:
-        WorkspaceError: the notebook cannot be exported, or the archive not again.
+        WorkspaceError: the notebook cannot be exported.
     """
     alone = await workspace.export(path)
     if archive.sources[path] == alone:
         return Compared.SAME
-    again = unpack(await workspace.export_folder(listing.path), listing.path, listing.objects).sources.get(path)
-    if again is not None and again in (alone, await workspace.export(path)):
-        return Compared.CHANGED
-    return Compared.DIFFERENT
+    try:
+        again = unpack(await workspace.export_folder(listing.path), listing.path, listing.objects).sources.get(path)
+        edited = again is not None and again in (alone, await workspace.export(path))
+    except (AuthenticationError, DeadlineExceeded):
+        raise
+    except WorkspaceError:
+        edited = False
+    return Compared.CHANGED if edited else Compared.DIFFERENT
 
 
 @dataclass(frozen=True, slots=True)

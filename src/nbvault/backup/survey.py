@@ -95,7 +95,13 @@ class Survey:
         self.ledger = ledger
         self.scanner = ChangeScanner(workspace, root=root, scope=scope, observe=self._observe)
         self.exporter = NotebookExporter(
-            workspace, keep=keeper.keep, workers=max_in_flight, native=native, trust=trust, day=day
+            workspace,
+            keep=keeper.keep,
+            workers=max_in_flight,
+            native=native,
+            trust=trust,
+            day=day,
+            alone=distrust.in_slice,
         )
 
     async def run(self) -> Findings:

@@ -26,6 +26,8 @@ from nbvault.workspace.window import AimdWindow
 _API = "/api/2.0/workspace/"
 _JUPYTER = "JUPYTER"
 _ZIP = b"PK"
+# The workspace gives 10 MB at most, in base64 a third more.
+_ZIP_BYTES = 16 * 1024 * 1024
 _SCIM = "/api/2.0/preview/scim/v2/"
 
 
@@ -123,14 +125,13 @@ class WorkspaceClient:
     async def export_folder(self, path: str) -> bytes:
         """Everything below a folder that this identity may read, as a zip of SOURCE files."""
         query = {"path": path, "format": "SOURCE", "direct_download": "true"}
-        body = await self._transport.ask(Request("export_folder", "GET", _API + "export", path, query, raw=True), bytes)
+        request = Request("export_folder", "GET", _API + "export", path, query, raw=True, max_bytes=_ZIP_BYTES)
+        body = await self._transport.ask(request, bytes)
         if body.startswith(_ZIP):
             return body
         # An error may come under 200: without direct download, content and error are kept apart.
-        query["direct_download"] = "false"
-        return await self._transport.ask(
-            Request("export_folder", "GET", _API + "export", path, query), lambda answer: read_content(answer, path)
-        )
+        request = request._replace(query=query | {"direct_download": "false"}, raw=False)
+        return await self._transport.ask(request, lambda answer: read_content(answer, path))
 
     async def inspect(self, path: str) -> tuple[ListedObject, NotebookFormat | None]:
         """What is at a path and, where the workspace says so, the format that a notebook has of its own."""

@@ -89,7 +89,10 @@ class ClientOptions:
 
 
 class Request(NamedTuple):
-    """One question to the workspace. `kind` is the field of `RequestCounts` that counts it; `path` is for messages."""
+    """One question to the workspace. `kind` is the field of `RequestCounts` that counts it; `path` is for messages.
+
+    An answer over `max_bytes` is `TooLarge`; 0 leaves it at what `ClientOptions` says.
+    """
 
     kind: str
     method: str
@@ -98,6 +101,7 @@ class Request(NamedTuple):
     query: Mapping[str, str] = {}
     payload: bytes | None = None
     raw: bool = False
+    max_bytes: int = 0
 
 
 class Transport:
@@ -268,7 +272,7 @@ class Transport:
 
     async def _read(self, response: aiohttp.ClientResponse, request: Request) -> bytes:
         """The whole body, given up as soon as it is known to be over the limit."""
-        limit = self._options.max_bytes
+        limit = request.max_bytes or self._options.max_bytes
         if (response.content_length or 0) <= limit:
             body = bytearray()
             async for chunk in response.content.iter_any():
