@@ -153,8 +153,9 @@ class Place:
         """Blob id by path of every file of a branch of the remote."""
         if not self.tip(branch):
             return {}
-        listed = self.git("ls-tree", "-r", "-z", "--format=%(objectname) %(path)", branch)
-        return {path: oid for oid, _, path in (line.partition(" ") for line in listed.split("\0") if line)}
+        # Not --format: that quotes names even under -z.
+        listed = (line.partition("\t") for line in self.git("ls-tree", "-r", "-z", branch).split("\0") if line)
+        return {path: head.split()[2] for head, _, path in listed}
 
     def saved(self, *beside: str) -> dict[str, str]:
         """SHA-256 by workspace path of every notebook on the remote's `main`, but for people's own files."""

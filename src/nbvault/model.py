@@ -198,20 +198,44 @@ class Counts:
         )
 
 
+SLOW_S = 2.0
+"""An answer of the workspace that takes longer is worth a word; a quick one takes a tenth of a second."""
+
+
 @dataclass(slots=True)
 class RequestCounts:
-    """Requests sent to the workspace, by kind; `throttled` counts the answers 429."""
+    """Requests sent to the workspace, by kind, and what became of them.
+
+    `throttled` counts the answers 429, `timed_out` those that did not come in time, `retried` what was sent again, for
+    whatever reason, `slow` good answers that took over `SLOW_S`; `slowest_s` is how long the slowest took.
+    """
 
     list: int = 0
     export: int = 0
     export_folder: int = 0
     other: int = 0
     throttled: int = 0
+    timed_out: int = 0
+    retried: int = 0
+    slow: int = 0
+    slowest_s: float = 0.0
+
+    @property
+    def sent(self) -> int:
+        """All of them."""
+        return self.list + self.export + self.export_folder + self.other
+
+    def answered(self, took_s: float) -> None:
+        """A good answer came after so many seconds."""
+        self.slow += took_s > SLOW_S
+        self.slowest_s = max(self.slowest_s, round(took_s, 3))
 
     def add(self, others: RequestCounts) -> None:
         """Count what was sent from elsewhere, too."""
+        slowest_s = max(self.slowest_s, others.slowest_s)
         for kind in fields(self):
             setattr(self, kind.name, getattr(self, kind.name) + getattr(others, kind.name))
+        self.slowest_s = slowest_s
 
 
 @dataclass(frozen=True, slots=True)

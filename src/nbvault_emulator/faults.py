@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ KINDS = _VIEW_KINDS | {
     "hang",
     "token-expired",
     "concurrency",
+    "rate",
     "do",
     "push-rejected",
     "remote-moved",
@@ -178,6 +180,7 @@ class FaultSet:
         self._shared = shared
         self._random = random.Random(len(parsed))
         self.all = parsed
+        self._buckets: dict[int, tuple[float, float]] = {}
         self._events = [fault for fault in parsed if fault.kind not in _VIEW_KINDS]
         self.active = bool(self._events)
         self.views = Views([fault for fault in parsed if fault.kind in _VIEW_KINDS])
@@ -185,6 +188,15 @@ class FaultSet:
     def fire(self, endpoint: str, path: str) -> list[Fault]:
         """The faults that this request sets off."""
         return [fault for fault in self._events if fault.meets(endpoint, path) and self._goes_off(fault)]
+
+    def wait_for(self, fault: Fault) -> float:
+        """Take a token of a `rate` fault, of which each worker has its own: 0, or the seconds until there is one."""
+        rate, now = max(fault.number("per_second", 10), 0.001), time.monotonic()
+        level, before = self._buckets.get(fault.index, (1.0, now))
+        level = min(max(rate / 10, 1.0), level + (now - before) * rate)
+        granted = level >= 1
+        self._buckets[fault.index] = (level - granted, now)
+        return 0.0 if granted else (1 - level) / rate
 
     def _goes_off(self, fault: Fault) -> bool:
         seen = self._shared.fault_seen(fault.index)

@@ -104,6 +104,8 @@ class Gate:
             if fault.kind == "concurrency" and in_flight > fault.number("limit", 20):
                 message = f"Workspace 123 exceeded the concurrent limit of {int(fault.number('limit', 20))} requests."
                 return answers.error(429, "REQUEST_LIMIT_EXCEEDED", message)
+            if fault.kind == "rate" and (wait_s := self.faults.wait_for(fault)):
+                return answers.throttled(wait_s)
             answer = answers.of_fault(fault)
             if answer is not None:
                 return answer

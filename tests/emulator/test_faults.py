@@ -220,6 +220,20 @@ def test_a_fault_may_set_other_faults(emulator: Emulator, client: Client) -> Non
     assert _list(client).status == 404
 
 
+def test_rate(emulator: Emulator, client: Client) -> None:
+    """A limit that begins in mid-run, refuses what is too much with 429 and Retry-After, and ends."""
+    emulator.faults({"kind": "rate", "per_second": 0.01, "match": {"endpoint": "export", "after": 2, "times": 3}})
+    assert [client.get("export", path="/Clients/2024/A/b").status for _ in range(7)] == [
+        200,
+        200,
+        200,
+        429,
+        429,
+        200,
+        200,
+    ]
+
+
 def test_concurrency_limit(emulator: Emulator, client: Client) -> None:
     """More requests at once than the limit are refused as the service does."""
     emulator.faults({"kind": "concurrency", "limit": 2}, {"kind": "latency", "ms": 150})

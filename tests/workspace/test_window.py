@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import itertools
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -181,3 +183,44 @@ def _simulate(*, rate: float, calls: int) -> tuple[int, int, float]:
             served, refused = served + one[2], refused + (not one[2])
             resting += [] if one[2] else [now + 1 + dice.random()]
     return served, refused, now
+
+
+class Service:
+    """A simulated workspace: how long an answer takes, from how many are in flight."""
+
+    def __init__(self, latency_s: Callable[[int, float], float]) -> None:
+        self._latency_s = latency_s
+        self.window = AimdWindow(cap=64, start=4)
+        self.now = 0.0
+
+    def serve(self, *, seconds: float) -> tuple[int, list[float]]:
+        """Always enough to do, for so long; how many were answered, and the window at each answer."""
+        flying, sizes, end = list[tuple[float, int, float]](), list[float](), self.now + seconds
+        while self.now < end:
+            while self.window._has_room():
+                ticket = self.window._admit()
+                heapq.heappush(flying, (self.now + self._latency_s(self.window.in_flight, self.now), ticket, self.now))
+            self.now, ticket, sent = heapq.heappop(flying)
+            self.window.release(ticket, outcome=SUCCESS, latency_s=self.now - sent, kind="export")
+            sizes.append(self.window.size)
+        for _, ticket, _ in flying:
+            self.window.release(ticket, outcome=NEUTRAL)
+        return len(sizes), sizes
+
+
+def test_slowness_that_is_not_ours_costs_no_more_than_it_must() -> None:
+    """Latency grows from 0.1 s to 5 s whatever we do: after some minutes most of the cap is in flight again."""
+    service = Service(lambda _in_flight, now: 0.1 if now < 60 else 5.0)
+    service.serve(seconds=60)
+    service.serve(seconds=600)
+    answered, sizes = service.serve(seconds=600)
+    assert answered / 600 > 0.6 * 64 / 5
+    assert min(sizes) > 25
+
+
+def test_slowness_that_comes_from_us_is_kept_low() -> None:
+    """A service that answers 40 a second, and queues the rest: the queue is cut, the service busy."""
+    service = Service(lambda in_flight, _now: max(0.1, in_flight / 40))
+    answered, sizes = service.serve(seconds=60)
+    assert answered / 60 > 36
+    assert sum(sizes) / len(sizes) < 48

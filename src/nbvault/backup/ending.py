@@ -10,6 +10,7 @@ from nbvault.backup.conclusion import Published
 from nbvault.backup.detect import Verdict
 from nbvault.backup.problems import carry_on, failures, unacknowledged
 from nbvault.backup.survey import Findings, Survey
+from nbvault.backup.weather import weather
 from nbvault.clock import iso
 from nbvault.errors import NbvaultError, SessionInterrupted
 from nbvault.gitstore.meta import Record
@@ -105,7 +106,7 @@ class Ending:
             resumed=self.resumed,
             error=end.error,
             dry_run=self.dry_run,
-            notes=(*self.notes, *drift),
+            notes=(*self.notes, *weather(self.stats), *drift),
         )
 
     def records(self, report: SessionReport, *, content: str) -> list[Record]:

@@ -33,9 +33,16 @@ _UNREACHABLE = re.compile(
     r"|failed to report status|expected flush|transfer closed|GnuTLS recv error|SSL_read|bad line length|protocol error"
     r"|unable to rewind|HTTP/2 stream|gateway|kex_exchange_identification|invalid index-pack output"
 )
-_DISK = re.compile(r"No space left on device|Disk quota exceeded|File too large")
+_DISK = re.compile(r"No space left on device|Out of diskspace|Disk quota exceeded|File too large")
 _TOO_LARGE = re.compile(r"(?:returned error:|HTTP) 413\b|exceeds .*limit|TF402462|push size", re.IGNORECASE)
 _REFUSED = re.compile(r"hook declined|remote rejected|unpack failed|TF40\d+|VS4\d+|pre-receive|remote: (?:error|fatal)")
+
+
+def disk_failure(stderr: str, told: str) -> GitError | None:
+    """The error for a command that found no space on this machine; None if that is not what it says."""
+    if _DISK.search(stderr) and not re.search(r"remote: .*(?:No space|quota)", stderr):
+        return GitError(f"The local disk is full: {told}", hint="Free some space where vault.path is.")
+    return None
 
 
 def remote_failure(url: str, stderr: str, *, pushing: bool = False) -> NbvaultError:
@@ -48,8 +55,8 @@ def remote_failure(url: str, stderr: str, *, pushing: bool = False) -> NbvaultEr
     * `GitError`: anything else, a full local disk among it.
     """
     told = _last_words(stderr)
-    if _DISK.search(stderr) and not re.search(r"remote: .*(?:No space|quota)", stderr):
-        return GitError(f"The local disk is full: {told}", hint="Free some space where vault.path is.")
+    if full := disk_failure(stderr, told):
+        return full
     if _CERTIFICATE.search(stderr):
         hint = "Name your organisation's certificates in GIT_SSL_CAINFO, or correct the address in vault.remote."
         return ConfigurationError(f"The certificate of {url} is not trusted: {told}", hint=hint)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from nbvault.errors import ConfigurationError, GitError, SessionInterrupted, VaultError
+from nbvault.gitstore.complaints import disk_failure
 
 OLDEST_GIT = (2, 34, 0)
 PIPE_BYTES = 1024 * 1024
@@ -326,7 +327,8 @@ def failure(args: Sequence[str], code: int, stderr: str) -> GitError:
     lines = [line.rstrip() for line in stderr.splitlines() if line.strip()]
     told = " | ".join(lines[-6:]) or "it said nothing"
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    return GitError(f"`{_shown(args)}` {how}: {told}")
+    whole = f"`{_shown(args)}` {how}: {told}"
+    return disk_failure(stderr, whole) or GitError(whole)
 
 
 def _shown(args: Sequence[str]) -> str:

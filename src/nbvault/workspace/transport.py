@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -30,6 +31,7 @@ from nbvault.workspace.errors import (
     Unreachable,
     from_answer,
 )
+from nbvault.workspace.pace import Pace
 from nbvault.workspace.patience import FIRST_CONTACT_S, Patience
 from nbvault.workspace.window import AimdWindow, Outcome
 
@@ -129,6 +131,8 @@ class Transport:
         self._clock = clock
         self._random = random
         self._limiter = _limiter(options.requests_per_second)
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._renewals = 0
         self._renewing = asyncio.Lock()
         self._answered = False
@@ -188,6 +192,7 @@ class Transport:
             raise error
         self._check_deadline(error.path, ahead_s=wait_s, maybe_done=error.maybe_done)
         await self._clock.sleep(wait_s)
+        self.stats.retried += 1
 
     async def _renew(self, *, since: int) -> bool:
         """Make the token anew, unless another request has done so since; whether this one did."""
@@ -199,8 +204,9 @@ class Transport:
             return True
 
     async def _attempt(self, request: Request, read: Callable[[bytes], T], patience: Patience) -> T:
+        await self._in_its_turn(request.kind)
         ticket = await self.window.acquire(retry=patience.tries > 0)
-        outcome, started = Outcome.NEUTRAL, self._clock.monotonic()
+        outcome, started, pace = Outcome.NEUTRAL, self._clock.monotonic(), self._paces[request.kind]
         try:
             if self._limiter is not None:
                 await self._limiter.acquire()
@@ -208,14 +214,27 @@ class Transport:
             self._check_deadline(request.path)
             result = read(await self._exchange(request))
             outcome = Outcome.SUCCESS
+            self.stats.answered(self._clock.monotonic() - started)
+            pace.let_through(self._clock.monotonic())
             return result
         except RequestFailed as error:
             outcome = _outcome_of(error)
+            if outcome is Outcome.THROTTLED and not _is_silent(error):
+                pace.refused(self._clock.monotonic(), sent_at=started)
             raise
         finally:
             took_s = self._clock.monotonic() - started
             patience.spend(took_s)
             self.window.release(ticket, outcome=outcome, latency_s=took_s, kind=request.kind)
+
+    async def _in_its_turn(self, kind: str) -> None:
+        """Wait while this kind of request is paced; first come, first served."""
+        pace, turn = self._paces[kind], self._turns[kind]
+        if pace.rate is None and not turn.locked():
+            return
+        async with turn:
+            while wait_s := pace.wait_s(self._clock.monotonic()):
+                await self._clock.sleep(wait_s)
 
     def _check_deadline(self, path: str, *, ahead_s: float = 0.0, maybe_done: bool = False) -> None:
         if self.deadline is not None and self._clock.monotonic() + ahead_s >= self.deadline:
@@ -232,6 +251,7 @@ class Transport:
                 body = await self._read(response, request)
                 status, headers = response.status, response.headers
         except asyncio.TimeoutError as error:
+            self.stats.timed_out += 1
             raise _silent(request.path) from error
         except aiohttp.ClientConnectorCertificateError as error:
             raise _untrusted(request.path, error) from error
@@ -320,8 +340,12 @@ def _trust(host: str, options: ClientOptions) -> ssl.SSLContext | bool:
 
 
 def _outcome_of(error: RequestFailed) -> Outcome:
-    silent = isinstance(error, Unreachable) and error.timed_out
-    return Outcome.THROTTLED if silent or isinstance(error, Throttled) or error.status == 503 else Outcome.NEUTRAL
+    pressed = _is_silent(error) or isinstance(error, Throttled) or error.status == 503
+    return Outcome.THROTTLED if pressed else Outcome.NEUTRAL
+
+
+def _is_silent(error: RequestFailed) -> bool:
+    return isinstance(error, Unreachable) and error.timed_out
 
 
 def _silent(path: str) -> Unreachable:

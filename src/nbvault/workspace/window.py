@@ -6,7 +6,8 @@ The rules, measured against fixed widths and learnt rates (a window won or tied 
 - a throttled answer narrows it to 0.8 of itself, once per round trip: answers to requests sent before the last
   narrowing say nothing new;
 - when answers get slow (smoothed latency over 4 times the least seen lately, and over half a second: below that,
-  slowness is our own machine) it narrows gently to 0.95, once per round trip, and never below 2;
+  slowness is our own machine) it narrows gently to 0.95, once per round trip, and never below 2; where half the
+  window did not make them faster, it is not our number that makes them slow: that is then what latency is like;
 - first come, first served, but a retry comes before what has not been tried yet.
 """
 
@@ -17,6 +18,9 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+
+# Slow answers are no reason to stop.
+SLOW_FLOOR = 2.0
 
 
 class Outcome(Enum):
@@ -33,14 +37,30 @@ class _Latency:
 
     smooth_s: float
     least_s: float
+    wide: float = 0.0
+    worst_s: float = 0.0
 
     def add(self, latency_s: float) -> None:
         self.smooth_s += (latency_s - self.smooth_s) / 16
         self.least_s = min(latency_s, self.least_s * 1.001)
 
-    @property
-    def is_high(self) -> bool:
-        return self.smooth_s > max(4 * self.least_s, 0.5)
+    def is_high(self, window: float, *, floor: float) -> bool:
+        """Whether answers are slow, and a narrower window might help.
+
+        `wide` is the window when they got slow (0: they are not), `worst_s` the worst since.
+        """
+        if self.smooth_s <= max(4 * self.least_s, 0.5):
+            self.wide = self.worst_s = 0.0
+            return False
+        self.wide = self.wide or window
+        self.worst_s = max(self.worst_s, self.smooth_s)
+        if window > max(self.wide / 2, floor):
+            return True
+        helped = self.smooth_s < 0.75 * self.worst_s
+        if not helped:
+            self.least_s = self.smooth_s
+        self.wide = self.worst_s = 0.0
+        return helped
 
 
 class AimdWindow:
@@ -106,7 +126,7 @@ class AimdWindow:
             self._narrow(ticket, factor=0.8, floor=1.0)
         elif outcome is Outcome.SUCCESS:
             if self._is_slow(kind, latency_s):
-                self._narrow(ticket, factor=0.95, floor=2.0)
+                self._narrow(ticket, factor=0.95, floor=SLOW_FLOOR)
             elif was_full:
                 self._window = min(self._cap, self._window + 0.5 / self._window)
         self._wake()
@@ -127,7 +147,7 @@ class AimdWindow:
     def _is_slow(self, kind: str, latency_s: float) -> bool:
         seen = self._latency.setdefault(kind, _Latency(latency_s, latency_s))
         seen.add(latency_s)
-        return seen.is_high
+        return seen.is_high(self._window, floor=SLOW_FLOOR)
 
     def _wake(self) -> None:
         while self._has_room() and (queue := self._retries or self._fresh):
