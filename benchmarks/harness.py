@@ -84,7 +84,8 @@ class Machine:
     def environment(self) -> dict[str, str]:
         """With the tokens that its configuration names, and this project's packages."""
         tokens = {"BENCH_WORKSPACE_TOKEN": self.emulator.workspace_token, "BENCH_GIT_TOKEN": self.emulator.git_token}
-        return {**os.environ, **tokens, "PYTHONPATH": str(ROOT)}
+        own = {name: value for name, value in os.environ.items() if not name.startswith("NBVAULT_")}
+        return {**own, **tokens, "PYTHONPATH": str(ROOT)}
 
     def nbvault(self, *arguments: str, ok: Sequence[int] = (0,)) -> Cost:
         """A command of nbvault as people run it, measured."""
@@ -185,7 +186,7 @@ def people_work(emulator: Admin, day: Day, *, seed: int, editors: int = 50, owne
         owners: Each editor works in engagements of their own; otherwise anyone works anywhere.
     """
     chooser = random.Random(seed)
-    paths = sorted(each["path"] for each in emulator.world(WORKSPACE))
+    paths = sorted(each["path"] for each in emulator.world(WORKSPACE, brief=True))
     chosen = iter(chooser.sample(paths, day.edited + day.created + day.deleted + day.moved))
     owner_of = {folder: number % editors for number, folder in enumerate(dict.fromkeys(map(_folder, paths)))}
 

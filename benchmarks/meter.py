@@ -96,8 +96,13 @@ def measured(
         process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=out, stderr=err)
         sampler = _Sampler(process.pid)
         sampler.start()
-        # Left unreaped until its times are read.
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        try:
+            # Left unreaped until its times are read.
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
         wall_s = time.monotonic() - begun
         cpu = cpu_of(process.pid)
         sampler.end()

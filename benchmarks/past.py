@@ -39,7 +39,7 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
     """Everything on one vault."""
     with workshop() as folder, emulator(options.notebooks) as running:
         old = Machine(folder / "old", running)
-        path = sorted(each["path"] for each in running.world(WORKSPACE))[0]
+        path = sorted(each["path"] for each in running.world(WORKSPACE, brief=True))[0]
         old.run(_program("aging", old, str(options.sessions), str(options.changes)))
         running.edit(path, "# Databricks notebook source\nprint('edited last')\n")
         people_work(running, Day.busy(options.notebooks), seed=0)

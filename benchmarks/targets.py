@@ -9,6 +9,7 @@ from benchmarks.figures import Row, ratio
 
 Measured = Callable[[Sequence[Row]], "float | None"]
 
+SETTLED = 3000
 FREE = ""
 SIXTY = ("60/s", "60/s, 100 ms")
 THIRTY = ("30/s", "30/s, 100 ms")
@@ -37,11 +38,15 @@ def figure(scenario: str, notebooks: int, name: str, limits: str = FREE) -> Meas
 
 
 def worst(name: str, limits: Sequence[str], scenarios: Sequence[str] = ()) -> Measured:
-    """The largest value of a figure among all rows under any of these limits, in these scenarios or all."""
+    """The largest value of a figure among the rows under any of these limits, in these scenarios or all.
+
+    Worlds that are too small for a limit to matter more than the start of a program do not count.
+    """
 
     def found(rows: Sequence[Row]) -> float | None:
         chosen = [row for row in rows if row.limits in limits and (row.scenario in scenarios or not scenarios)]
-        return max((row.figures[name] for row in chosen if name in row.figures), default=None)
+        large = [row for row in chosen if row.notebooks >= SETTLED]
+        return max((row.figures[name] for row in large if name in row.figures), default=None)
 
     return found
 
@@ -68,11 +73,11 @@ def quotient(over: Measured, under: Measured) -> Measured:
 
 
 def smallest(name: str, scenarios: Sequence[str]) -> Measured:
-    """The smallest value of a figure among the rows of these scenarios."""
+    """The smallest value of a figure among the rows of these scenarios, small worlds apart, as in `worst`."""
 
     def found(rows: Sequence[Row]) -> float | None:
-        values = [row.figures[name] for row in rows if row.scenario in scenarios and name in row.figures]
-        return min(values, default=None)
+        chosen = [row for row in rows if row.scenario in scenarios and row.notebooks >= SETTLED]
+        return min((row.figures[name] for row in chosen if name in row.figures), default=None)
 
     return found
 

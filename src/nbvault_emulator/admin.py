@@ -92,7 +92,7 @@ async def _world_json(world: World, start: Node, query: dict[str, str]) -> Async
     nodes = world.walk(start) if start.is_folder else iter([start])
     for place, node in enumerate(nodes):
         if node.kind == NOTEBOOK or query.get("all") == "1":
-            yield separator + json.dumps(_shown(world, node, with_content=query.get("content") == "1")).encode()
+            yield separator + json.dumps(_shown(world, node, query)).encode()
             separator = b",\n"
         if place % 50 == 49:
             # Others are answered while a large world is told.
@@ -100,12 +100,14 @@ async def _world_json(world: World, start: Node, query: dict[str, str]) -> Async
     yield b"\n]\n" if separator == b",\n" else b"[]\n"
 
 
-def _shown(world: World, node: Node, *, with_content: bool) -> dict[str, Any]:
+def _shown(world: World, node: Node, query: dict[str, str]) -> dict[str, Any]:
     shown: dict[str, Any] = {"path": node.path, "object_id": node.object_id, "object_type": node.kind}
+    if query.get("brief") == "1":
+        return shown
     if not node.is_folder:
         source = world.source(node)
         shown |= {"sha256": hashlib.sha256(source).hexdigest(), "modified_at": node.modified_at}
-        if with_content:
+        if query.get("content") == "1":
             shown["content"] = source.decode("utf-8", "replace")
     if node.kind == NOTEBOOK:
         shown |= {"language": node.language, "format": node.format}

@@ -64,9 +64,14 @@ class Admin:
         """Put these faults in force instead of the present ones; none clears them."""
         self.call("POST", "/faults", [dict(one) for one in faults])
 
-    def world(self, path: str = "/", *, content: bool = False, everything: bool = False) -> list[dict[str, Any]]:
-        """All notebooks below a path (``everything``: all objects): path, object_id, sha256 of the SOURCE."""
-        query = f"?path={quote(path)}&content={int(content)}&all={int(everything)}"
+    def world(
+        self, path: str = "/", *, content: bool = False, everything: bool = False, brief: bool = False
+    ) -> list[dict[str, Any]]:
+        """All notebooks below a path (``everything``: all objects): path, object_id, sha256 of the SOURCE.
+
+        ``brief`` leaves the sum and all else out that must be made from the source: of a large world, in seconds.
+        """
+        query = f"?path={quote(path)}&content={int(content)}&all={int(everything)}&brief={int(brief)}"
         result: list[dict[str, Any]] = self.call("GET", "/world" + query)
         return result
 

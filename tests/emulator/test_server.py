@@ -124,6 +124,8 @@ def test_world_tells_the_sha256_of_each_source(emulator: Emulator) -> None:
     assert (told["path"], told["object_id"], told["content"]) == ("/Clients/f/é", made["object_id"], "text")
     assert told["sha256"] == hashlib.sha256(b"text").hexdigest()
     assert len(emulator.world(everything=True)) == 4
+    brief = {"path": "/Clients/f/é", "object_id": made["object_id"], "object_type": "NOTEBOOK"}
+    assert emulator.world(brief=True) == [brief]
     assert emulator.world("/Clients/f/é") == [{key: told[key] for key in told if key != "content"}]
     emulator.delete("/Clients/f")
     assert emulator.world() == []

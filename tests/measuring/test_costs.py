@@ -34,13 +34,13 @@ def running() -> Iterator[Emulator]:
 
 def folders_of(world: Emulator) -> int:
     """The root and every folder below it."""
-    return 1 + sum(each["object_type"] == "DIRECTORY" for each in world.world(WORKSPACE, everything=True))
+    return 1 + sum(each["object_type"] == "DIRECTORY" for each in world.world(WORKSPACE, everything=True, brief=True))
 
 
 def by_engagement(world: Emulator) -> list[list[str]]:
     """The notebooks of each engagement, by path."""
     found: dict[str, list[str]] = {}
-    for each in world.world(WORKSPACE):
+    for each in world.world(WORKSPACE, brief=True):
         found.setdefault(each["path"].rpartition("/")[0], []).append(each["path"])
     return [sorted(paths) for _, paths in sorted(found.items())]
 

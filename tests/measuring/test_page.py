@@ -55,12 +55,19 @@ def test_targets_beside_what_was_measured() -> None:
 
 def test_targets_find_their_figures() -> None:
     """Figures are found by scenario, size and limits; what was not measured is None, never 0."""
-    rows = [Row("a", 1, "60/s", {"x": 6.0, "y": 3.0}), Row("b", 1, "60/s", {"x": 8.0})]
-    x, y, none = figure("a", 1, "x", "60/s"), figure("a", 1, "y", "60/s"), figure("a", 1, "x")
+    rows = [Row("a", 5000, "60/s", {"x": 6.0, "y": 3.0}), Row("b", 5000, "60/s", {"x": 8.0})]
+    x, y, none = figure("a", 5000, "x", "60/s"), figure("a", 5000, "y", "60/s"), figure("a", 5000, "x")
     assert (x(rows), y(rows), none(rows)) == (6.0, 3.0, None)
     assert (total(x, y)(rows), total(x, none)(rows)) == (9.0, None)
     assert (quotient(x, y)(rows), quotient(x, none)(rows)) == (2.0, None)
-    assert (worst("x", ["60/s"])(rows), worst("x", ["60/s"], ["a"])(rows), worst("x", [""])(rows)) == (8.0, 6.0, None)
+
+
+def test_the_worst_under_a_limit_counts() -> None:
+    """Of several limits and sizes the worst counts, save those of worlds too small to tell."""
+    rows = [Row("a", 5000, "60/s", {"x": 6.0}), Row("b", 9000, "30/s", {"x": 8.0}), Row("a", 400, "60/s", {"x": 9.0})]
+    assert worst("x", ["60/s", "30/s"])(rows) == 8.0
+    assert worst("x", ["60/s", "30/s"], ["a"])(rows) == 6.0
+    assert worst("x", ["", "40/s"])(rows) is None
 
 
 def test_the_page_is_that_of_the_kept_results() -> None:
