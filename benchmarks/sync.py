@@ -35,6 +35,9 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
     limited = limits(options)
     with workshop() as folder, emulator(notebooks, export_rate=rate, latency_ms=options.latency_ms) as running:
         machine = Machine(folder / "a", running, configuration(options))
+        if options.bulk not in (None, "off"):
+            # Folders are exported whole only where that was proven on this workspace.
+            machine.nbvault("doctor", "--probe", "--json")
         yield machine.sync(SCENARIOS[0], notebooks, limited, rate)
         if options.only_first:
             return
