@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from nbvault.auth import AuthenticationManager
+from nbvault.backup.forecast import Forecast, Measure, forecast
 from nbvault.backup.problems import accepted
-from nbvault.backup.sessions import SessionHistory, new_session_id
-from nbvault.clock import Clock, SystemClock, iso
+from nbvault.backup.sessions import SessionHistory, growth_of, new_session_id
+from nbvault.clock import Clock, SystemClock, iso, parse_iso
 from nbvault.errors import ConfigurationError, NbvaultError, StateError
 from nbvault.gitstore import meta, publish
 from nbvault.gitstore.meta import MetaDraft, Record, read_records
+from nbvault.gitstore.reader import BlobReader, resolve
 from nbvault.gitstore.remote import PushRef, Remote
 from nbvault.gitstore.upkeep import RepositorySize, sizes
 from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport
-from nbvault.model import Person, Problem, State, Status
+from nbvault.model import Frozen, Person, Problem, State, Status
 from nbvault.settings import Settings
 from nbvault.state.store import AuditEvent, SessionRow, StateManager
 from nbvault.wiring import lease_of, locked_by_another, opened_vault
 
 SHOWN_SESSIONS = 10
+# So many months of records are read to see how the vault grows.
+MONTHS = 4
 DRILL = "drill"
 """The action of a drill in the audit trail."""
 
@@ -42,7 +46,7 @@ class Health:
 
     `sessions` are the last ten, newest first. `protected` is the last one whose result the remote confirmed,
     `held` the one whose held deletions still wait to be accepted. `drill` is the last drill, `proven` the last one in
-    which every notebook came back as it was.
+    which every notebook came back as it was. `growth` and `frozen` are as of the last fetch.
     """
 
     sessions: tuple[SessionRow, ...]
@@ -56,6 +60,8 @@ class Health:
     notes: tuple[str, ...] = ()
     drill: AuditEvent | None = None
     proven: AuditEvent | None = None
+    growth: Forecast | None = None
+    frozen: tuple[Frozen, ...] = ()
 
 
 def held_by(row: SessionRow) -> int:
@@ -88,7 +94,7 @@ def read_index(settings: Settings, vault: Vault) -> Index:
 # --- looking -------------------------------------------------------------------------------------------------------
 
 
-def look_at(settings: Settings) -> Health:
+def look_at(settings: Settings, *, clock: Clock | None = None) -> Health:
     """The health of the backup, from the state store or, where that is empty, from the vault's own records.
 
     Nothing that is out of reach makes it fail: what could not be seen is said in `remote` and `notes`.
@@ -106,6 +112,7 @@ def look_at(settings: Settings) -> Health:
             sessions, problems, audit = tuple(reversed(index.sessions)), index.problems, index.audit
             source = "vault" if sessions else ""
         local = sizes(vault.git)
+        measures, frozen = _from_records(vault, notes, fetching=remote.reachable)
     drills = [event for event in reversed(audit) if event.action == DRILL]
     return Health(
         sessions=sessions[:SHOWN_SESSIONS],
@@ -119,7 +126,33 @@ def look_at(settings: Settings) -> Health:
         notes=tuple(notes),
         drill=next(iter(drills), None),
         proven=next((event for event in drills if event.result == "ok"), None),
+        growth=forecast(measures, now=(clock or SystemClock()).now()),
+        frozen=frozen,
     )
+
+
+def _from_records(vault: Vault, notes: list[str], *, fetching: bool) -> tuple[list[Measure], tuple[Frozen, ...]]:
+    """What the repository held after each session of the last months, and what is frozen, as it is here."""
+    try:
+        tip = resolve(vault.git, meta.BRANCH) or resolve(vault.git, "refs/remotes/origin/nbvault/meta")
+        if not tip:
+            return [], ()
+        blobs = BlobReader(vault.git, vault.remote.fetch_objects if fetching else None)
+        known = meta.read_lightly(vault.git, tip, root=vault.root, blobs=blobs)
+        return [*_measures(read_records(known, "sessions", blobs=blobs, months=MONTHS))], known.frozen
+    except NbvaultError as error:
+        notes.append(f"How the vault grows is not known: {error}")
+        return [], ()
+
+
+def _measures(records: Iterable[Record]) -> Iterator[Measure]:
+    notebooks = 0
+    for record in records:
+        if found := growth_of(record):
+            if record["status"] in (Status.COMPLETE.value, Status.PARTIAL.value):
+                notebooks = max(int(record["listed"]) - int(record["skipped"]) + int(record["archived"]), 0)
+            at = parse_iso(str(record["ended_at"]))
+            yield Measure(at, found.total_objects, found.total_pack_bytes, notebooks, found.exact)
 
 
 def _protected(sessions: Sequence[SessionRow]) -> SessionRow | None:
@@ -265,12 +298,14 @@ def write_note(
     *,
     problems: Sequence[Problem] | None = None,
     records: Mapping[str, Sequence[Record]] | None = None,
+    frozen: Sequence[Frozen] | None = None,
 ) -> None:
     """One commit on the meta branch, pushed and confirmed: audit events (one at least), and what they are about.
 
     Args:
         problems: The open problems from now on, where they change.
         records: Lines for the month's records, by kind.
+        frozen: The patterns of frozen folders from now on, where they change.
 
     Raises:
         NbvaultError: it is not known to be on the remote.
@@ -280,6 +315,8 @@ def write_note(
     draft = MetaDraft(vault.meta, session=vault.meta.session, at=events[0].at)
     if problems is not None:
         draft.problems(problems)
+    if frozen is not None:
+        draft.freeze(frozen)
     for kind, items in (records or {}).items():
         draft.record(kind, items)
     draft.record("audit", [{**event._asdict(), "at": iso(event.at)} for event in events])

@@ -7,6 +7,8 @@ import time
 from datetime import datetime, timezone
 from typing import Protocol
 
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
 
 class Clock(Protocol):
     """What the program needs of time: the date, a stopwatch, and waiting."""

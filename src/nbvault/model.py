@@ -105,6 +105,27 @@ class Row(NamedTuple):
     since: str
 
 
+class Frozen(NamedTuple):
+    """A pattern of workspace folders that are closed: they are listed weekly. `at` is a time as text."""
+
+    pattern: str
+    by: str
+    at: str
+
+
+class Growth(NamedTuple):
+    """What a session added to the repository, and all sessions until then; bytes as they lie in packs.
+
+    `exact` is false where something could not be counted, and the sums are a lower bound.
+    """
+
+    objects: int = 0
+    pack_bytes: int = 0
+    total_objects: int = 0
+    total_pack_bytes: int = 0
+    exact: bool = True
+
+
 class Tombstone(NamedTuple):
     """What the vault remembers of a deleted notebook: where it last was, its last blob, and who says so."""
 
@@ -172,7 +193,8 @@ class Problem:
 class Counts:
     """The ledger in numbers.
 
-    ``listed = saved + unchanged + skipped + failed`` and ``saved = added + modified + renamed``.
+    ``listed = saved + unchanged + skipped + failed`` and ``saved = added + modified + renamed``. Besides, in rows that
+    were carried on unseen: `out_of_scope`, and `archived` in frozen folders that were not listed.
     """
 
     listed: int = 0
@@ -189,6 +211,7 @@ class Counts:
     drift: int = 0
     conflicts: int = 0
     out_of_scope: int = 0
+    archived: int = 0
 
     def add_up(self) -> bool:
         """Whether every listed object is in exactly one state."""
@@ -260,6 +283,7 @@ class SessionReport:
     error: str = ""
     dry_run: bool = False
     notes: tuple[str, ...] = ()
+    growth: Growth | None = None
 
     def evolve(self, **changes: Any) -> SessionReport:
         """The same report with some fields replaced."""
@@ -286,6 +310,7 @@ class SessionReport:
             "resumed": self.resumed,
             "dry_run": self.dry_run,
             "notes": list(self.notes),
+            "growth": self.growth._asdict() if self.growth else None,
         }
         return found | ({"error": self.error} if self.error else {})
 

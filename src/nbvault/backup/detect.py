@@ -29,17 +29,22 @@ class Distrust:
     recheck_days: int = 30
     recheck_day: int | None = None
     failed_before: frozenset[int] = frozenset()
+    weekly: frozenset[str] = frozenset()
 
-    def of(self, object_id: int) -> bool:
-        """Whether this notebook's times are not to be trusted today."""
-        if self.everything or object_id in self.failed_before:
+    def of(self, listed: ListedObject) -> bool:
+        """Whether this notebook's times are not to be trusted today.
+
+        In a folder that is listed `weekly`, today's slice is that of the seven last days.
+        """
+        if self.everything or listed.object_id in self.failed_before:
             return True
-        return self.in_slice(object_id)
+        days = 7 if self.weekly and parent_of(listed.path) in self.weekly else 1
+        return self.in_slice(listed.object_id, days=days)
 
-    def in_slice(self, object_id: int) -> bool:
-        """Whether it is this notebook's day to be exported by itself."""
+    def in_slice(self, object_id: int, *, days: int = 1) -> bool:
+        """Whether it is this notebook's day to be exported by itself, or was in the last ``days``."""
         day = self.recheck_day
-        return day is not None and object_id % self.recheck_days == day % self.recheck_days
+        return day is not None and (day - object_id) % self.recheck_days < days
 
 
 def decide(
@@ -52,7 +57,7 @@ def decide(
         return Action.FAIL, "its language is unknown to this version of nbvault"
     if row is None:
         return Action.EXPORT, ("deleted before, back again" if tombstone else "new")
-    if times_differ(listed, row) or row.language != listed.language or distrust.of(listed.object_id):
+    if times_differ(listed, row) or row.language != listed.language or distrust.of(listed):
         return Action.EXPORT, "changed, or not trusted"
     if row.path != listed.path:
         # Times do not tell: an export names a path, and what moved may have changed places with another in between.
@@ -82,6 +87,7 @@ class Folder(Enum):
     UNREADABLE = "unreadable"
     GONE = "gone"
     OPAQUE = "opaque"
+    RESTING = "resting"
 
 
 class Fate(Enum):
@@ -92,6 +98,7 @@ class Fate(Enum):
     UNREADABLE = "a folder on its way could not be read"
     OPAQUE = "a folder on its way is now a Git folder"
     OUT_OF_SCOPE = "out of scope"
+    ARCHIVED = "a folder on its way is frozen and was not listed today"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,8 @@ def fate_of(row: Row, folders: Mapping[str, Folder], *, root: str) -> Missing:
             return Missing(row, Fate.UNREADABLE, folder)
         if state is Folder.OPAQUE:
             return Missing(row, Fate.OPAQUE, folder)
+        if state is Folder.RESTING:
+            return Missing(row, Fate.ARCHIVED, folder)
         if folder in {root, "/"}:
             return Missing(row, Fate.UNREADABLE, folder)
         vanished, folder = folder, parent_of(folder)

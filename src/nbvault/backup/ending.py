@@ -11,11 +11,11 @@ from nbvault.backup.detect import Verdict
 from nbvault.backup.problems import carry_on, failures, unacknowledged
 from nbvault.backup.survey import Findings, Survey
 from nbvault.backup.weather import weather
-from nbvault.clock import iso
+from nbvault.clock import EPOCH, iso
 from nbvault.errors import NbvaultError, SessionInterrupted
 from nbvault.gitstore.meta import Record
 from nbvault.gitstore.vault import Vault
-from nbvault.model import Counts, Problem, RequestCounts, SessionReport, Status
+from nbvault.model import Counts, Growth, Problem, RequestCounts, SessionReport, Status
 from nbvault.workspace.errors import DeadlineExceeded
 
 
@@ -44,6 +44,7 @@ class Ending:
     notes: list[str] = field(default_factory=list)
     commits: int = 0
     complete_view: bool = False
+    growth: Growth | None = None
 
     def found(self, findings: Findings, verdict: Verdict, *, deleted: int, problems_before: Sequence[Problem]) -> None:
         """Enter the result of a survey that came to its end."""
@@ -53,7 +54,7 @@ class Ending:
         ledger.count(self.counts)
         self.counts.folders = sum(record.state.value == "read" for record in self.survey.scanner.folders.values())
         self.counts.deleted, self.counts.held_deletions = deleted, len(verdict.held)
-        self.counts.out_of_scope = findings.out_of_scope
+        self.counts.out_of_scope, self.counts.archived = findings.out_of_scope, findings.archived
         self.problems = carry_on(ledger.problems(), problems_before, session=self.session)
         self.unreadable = self.survey.scanner.unreadable()
         self.unproven = len(findings.unproven)
@@ -107,12 +108,14 @@ class Ending:
             error=end.error,
             dry_run=self.dry_run,
             notes=(*self.notes, *weather(self.stats), *drift),
+            growth=self.growth,
         )
 
     def records(self, report: SessionReport, *, content: str) -> list[Record]:
         """The lines for the vault: this session's, and one for each that died before it."""
         done = report.status in (Status.COMPLETE, Status.PARTIAL)
-        own = {**report.as_json(), "slice": self.slice_day if done else None, "content": content}
+        look = (self.began - EPOCH).days if done else None
+        own = {**report.as_json(), "slice": self.slice_day if done else None, "look": look, "content": content}
         own["problems"] = len(report.problems)
         died = {"status": Status.INTERRUPTED.value, "exit_code": 9, "ended_at": iso(self.began)}
         return [{"session": name, **died, "error": "it was killed"} for name in self.left_behind] + [own]

@@ -11,6 +11,7 @@ from nbvault.backup.bulk import BulkSession, day_of
 from nbvault.backup.conclusion import Conclusion, Published
 from nbvault.backup.detect import Distrust, Fate, Verdict, judge_deletions, parent_of
 from nbvault.backup.ending import Ending, ended_badly, ended_well
+from nbvault.backup.freezing import looks_of
 from nbvault.backup.ledger import Ledger
 from nbvault.backup.plan import Plan, Planner, contested_names, displaced
 from nbvault.backup.plan import Vault as PlannedVault
@@ -30,6 +31,7 @@ from nbvault.errors import (
     WorkspaceError,
 )
 from nbvault.gitstore.conclude import Summary
+from nbvault.gitstore.growth import growth_since
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import Record, read_held
 from nbvault.gitstore.publish import RemoteMoved
@@ -45,7 +47,6 @@ from nbvault.workspace.errors import DeadlineExceeded
 ATTEMPTS = 3
 # A session that is asked to stop has 20 s; what is not pushed by then stays in the local repository.
 STOP_WITHIN_S = 15.0
-
 
 RECORDS_LOST = (
     "The vault has conclusions but no records of its notebooks: its branch nbvault/meta is gone. Everything was saved "
@@ -180,6 +181,7 @@ class GitSyncEngine:
         )
         self._around.watcher.stage("Pushing and confirming")
         published = await self._blocking(lambda: conclusion.publish(summary))
+        ending.growth = await self._blocking(lambda: growth_since(self._vault, self._history.growth))
         report = ending.report(ended_well(ending, published))
         await self._blocking(lambda: self._record(conclusion, ending, report, verdict.held))
         return report
@@ -198,8 +200,8 @@ class GitSyncEngine:
         return Planner(known, Namespace.of(meta.rows.values()), session=self._session)
 
     def _new_survey(self, planner: Planner) -> Survey:
-        settings, meta = self._settings, self._vault.meta
-        ledger = Ledger()
+        settings, meta, ledger = self._settings, self._vault.meta, Ledger()
+        chosen = looks_of(meta, self._history, today=day_of(self._began), everything=self._options.everywhere)
         self._writer = VaultWriter(
             self._vault,
             planner,
@@ -221,22 +223,23 @@ class GitSyncEngine:
             ledger,
             root=settings.root,
             scope=settings.scope,
-            distrust=self._distrust(),
+            distrust=self._distrust(chosen.due),
             contested=contested_names,
             max_in_flight=settings.max_in_flight,
             native=settings.native,
             trust=self._bulk.trust,
             picker=self._bulk.picker,
             day=self._bulk.day,
+            looks=chosen,
             first=sorted({parent_of(problem.path) for problem in failures(meta.problems)}),
         )
 
-    def _distrust(self) -> Distrust:
+    def _distrust(self, weekly: frozenset[str]) -> Distrust:
         today = day_of(self._began)
         due = not (self._first or self._resumed) and self._history.last_slice != today
         self._slice = today if due else None
         failed = frozenset(problem.object_id for problem in failures(self._vault.meta.problems))
-        return Distrust(self._options.full, self._settings.recheck_days, self._slice, failed)
+        return Distrust(self._options.full, self._settings.recheck_days, self._slice, failed, weekly)
 
     def _judge(self, findings: Findings, accepted: frozenset[int], *, trusted: bool) -> Verdict:
         ledger = self._current_survey().ledger
@@ -349,6 +352,7 @@ class GitSyncEngine:
             ending.commits = self._writer.commits
             await asyncio.to_thread(conclusion.push_checkpoint, self._vault.meta.tip, self._vault.meta.content)
         ending.interrupted_after(self._vault)
+        ending.growth = await asyncio.to_thread(growth_since, self._vault, self._history.growth)
         report = ending.report(ended_badly(error, head=self._vault.main, pushed=True))
         await asyncio.to_thread(lambda: self._record(conclusion, ending, report, ()))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,7 +46,8 @@ class FolderRecord:
 class ChangeScanner:
     """Walks the folders below a root, many at once, and hands on each complete listing.
 
-    Never drops a folder: each one met ends in `folders` as read, unreadable, gone, or opaque (a Git folder).
+    Never drops a folder: each one met ends in `folders` as read, unreadable, gone, opaque (a Git folder), or
+    resting: one of those that it was told not to list, before `wake`.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class ChangeScanner:
         root: str,
         scope: Scope,
         observe: Callable[[FolderListing], Awaitable[None]],
+        resting: Collection[str] = (),
         workers: int = 24,
     ) -> None:
         self._workspace = workspace
         self._root = root
         self._scope = scope
         self._observe = observe
+        self._resting = resting
         self._workers = workers
         self._ticks = 0
         self._children: dict[str, set[str]] = {}
@@ -98,6 +101,11 @@ class ChangeScanner:
     def _missing(self) -> list[str]:
         return [path for path, r in self.folders.items() if r.missing and r.state is Folder.UNREADABLE]
 
+    def wake(self) -> list[str]:
+        """Let no folder rest any longer; returns those that did, for the caller to list."""
+        self._resting = ()
+        return [path for path, record in self.folders.items() if record.state is Folder.RESTING]
+
     def listed_before(self, moment: int) -> list[str]:
         """The folders whose last listing had begun before ``moment`` and was complete."""
         return [path for path, record in self.folders.items() if record.state is Folder.READ and record.begun < moment]
@@ -125,6 +133,9 @@ class ChangeScanner:
     def _is_news(self, folder: str) -> bool:
         """Whether a folder that is shown was never listed, or was thought to be gone."""
         known = self.folders.get(folder)
+        if known is None and folder in self._resting:
+            self._record(folder, FolderRecord(Folder.RESTING, self._ticks, self._ticks))
+            return False
         return known is None or known.state is Folder.GONE
 
     async def _list(self, folder: str) -> list[str]:

@@ -55,6 +55,11 @@ class SyncOptions:
     accept_deletions: str = ""
     message: str = ""
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether frozen folders are looked at as well."""
+        return self.full or bool(self.accept_deletions)
+
 
 @dataclass(frozen=True, slots=True)
 class SyncSettings:

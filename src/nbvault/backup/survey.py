@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from nbvault.backup.detect import Action, Distrust, Fate, Folder, Missing, decide, find_missing, parent_of
 from nbvault.backup.export import NotebookExporter, Source
+from nbvault.backup.freezing import Looks
 from nbvault.backup.ledger import Ledger, Outcome
 from nbvault.backup.probe import Picker
 from nbvault.backup.scan import ChangeScanner, FolderListing, Lister
@@ -46,6 +47,7 @@ class Findings:
     carried: list[Missing] = field(default_factory=list)
     unproven: list[Missing] = field(default_factory=list)
     out_of_scope: int = 0
+    archived: int = 0
     root_is_empty: bool = False
 
 
@@ -81,6 +83,7 @@ class Survey:
         trust: Trust | None = None,
         picker: Picker | None = None,
         day: int = 0,
+        looks: Looks | None = None,
     ) -> None:
         self._knowledge = knowledge
         self._root = root
@@ -93,7 +96,9 @@ class Survey:
         self._watched: dict[int, list[ListedObject]] = {}
         self._picker = picker
         self.ledger = ledger
-        self.scanner = ChangeScanner(workspace, root=root, scope=scope, observe=self._observe)
+        looks = looks or Looks()
+        self._due = sorted(folder for folder in looks.due if scope.may_contain(folder))
+        self.scanner = ChangeScanner(workspace, root=root, scope=scope, observe=self._observe, resting=looks.resting)
         self.exporter = NotebookExporter(
             workspace,
             keep=keeper.keep,
@@ -114,7 +119,7 @@ class Survey:
         async with self.exporter:
             # What failed last time is tried first.
             await self.scanner.scan(self._first)
-            await self._again([self._root])
+            await self._again([self._root, *(f for f in self._due if f not in self.scanner.folders)])
             return await self._prove()
 
     def progress(self) -> Progress:
@@ -269,6 +274,9 @@ class Survey:
             doubtful = [m for m in self._missing() if _is_candidate(m) and m.row.object_id not in proven]
             if not doubtful:
                 break
+            if resting := self.scanner.wake():
+                # It may have moved to where nobody has looked yet.
+                await self._again(resting)
             moment = max(self.scanner.folders[m.witness].ended for m in doubtful)
             await self._again(self.scanner.listed_before(moment))
             still = {m.row.object_id for m in self._missing() if _is_candidate(m)}
@@ -294,11 +302,13 @@ class Survey:
         candidates = [m for m in missing if _is_candidate(m) and m.row.object_id in proven]
         unproven = [m for m in missing if _is_candidate(m) and m.row.object_id not in proven]
         carried = [*kept, *(m for m in missing if m.fate is Fate.UNREADABLE)]
+        archived = sum(m.fate is Fate.ARCHIVED for m in missing)
         beside = [m for m in missing if m.fate in (Fate.OUT_OF_SCOPE, Fate.OPAQUE)]
         return Findings(
             candidates=candidates,
             carried=carried,
             unproven=unproven,
+            archived=archived,
             out_of_scope=len(beside) + self.ledger.skipped_out_of_scope,
             root_is_empty=self.ledger.listed == 0 and len(self.scanner.folders) == 1,
         )

@@ -41,12 +41,23 @@ def _tell_versions(vault: Vault, path: str, *, as_json: bool) -> None:
     from nbvault.recovery.history import history
 
     versions = history(vault, path)
+    _tell_if_archived(vault, path)
     with output.unless_nobody_reads():
         if as_json:
             output.emit([version.as_json() for version in versions])
         else:
             for version in versions:
                 output.say(_in_words(version))
+
+
+def _tell_if_archived(vault: Vault, path: str) -> None:
+    from nbvault.backup.detect import parent_of
+    from nbvault.backup.freezing import Freezer
+
+    for frozen in vault.meta.frozen:
+        if Freezer([frozen.pattern], root=vault.root).holds(parent_of(path)):
+            when = f"since {frozen.at[:10]} by {shown(frozen.by)}"
+            output.note(f"{shown(frozen.pattern)} is archived {when}: it is looked at once a week.")
 
 
 def _tell_gone(vault: Vault, place: str, *, as_json: bool) -> None:

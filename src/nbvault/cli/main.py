@@ -36,6 +36,7 @@ COMMANDS = {
     "compare": "Compare an exported folder with the vault.",
     "doctor": "Whether everything that a backup needs is in order.",
     "problems": "What could not be backed up.",
+    "archive": "Close engagements: look at them weekly, hand them over.",
     "state": "The index of sessions for people and dashboards.",
     "emulator": "A local workspace and Git server, to rehearse on.",
     "demo": "The whole story on a local workspace, in a minute.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -70,10 +70,18 @@ def _as_json(health: Health) -> dict[str, Any]:
             "detail": health.remote.detail,
         },
         "local": {"bytes": local.pack_bytes, "objects": local.objects, "packs": local.packs} if local else None,
+        "growth": health.growth.as_json() if health.growth else None,
+        "archive": {"patterns": [frozen._asdict() for frozen in health.frozen], "notebooks": _archived(health)},
         "sessions": [_session_json(row) for row in health.sessions],
         "source": health.source,
         "notes": list(health.notes),
     }
+
+
+def _archived(health: Health) -> int:
+    """How many notebooks the last session did not look at because their folders rest."""
+    ended = next((row for row in health.sessions if row.status in (Status.COMPLETE, Status.PARTIAL)), None)
+    return int(ended.metadata.get("counts", {}).get("archived", 0)) if ended and health.frozen else 0
 
 
 def _drill_json(event: AuditEvent | None) -> dict[str, Any] | None:
@@ -111,8 +119,36 @@ def _tell(health: Health) -> None:
             f"Local repository: {output.size(health.local.pack_bytes)} in {number(health.local.packs, 'pack')}, "
             f"{number(health.local.objects, 'object')}."
         )
+    _tell_growth(health)
     for note in health.notes:
         output.say(note)
+
+
+def _tell_growth(health: Health) -> None:
+    from nbvault.backup.forecast import Advice
+
+    if health.frozen:
+        patterns = ", ".join(shown(frozen.pattern) for frozen in health.frozen)
+        resting = number(_archived(health), "notebook")
+        output.say(f"Archived, looked at once a week: {patterns}. The last session left {resting} unseen.")
+    found = health.growth
+    if found is None:
+        return
+    least = "" if found.exact else "at least "
+    output.say(
+        f"The vault holds {least}{output.size(found.size.now)} and {number(found.objects.now, 'object')}; with "
+        f"{output.size(found.size.a_day)} and {number(round(found.objects.a_day), 'object')} a day more it reaches "
+        f"10 GB {_when(found.size.reached_at)} and 10 million objects {_when(found.objects.reached_at)}."
+    )
+    output.say(f"That stands on {found.basis}.")
+    if found.advice is not Advice.NONE:
+        urgent = found.advice is Advice.ROTATE
+        words = "Begin a new repository now" if urgent else "Plan for a new repository within the year"
+        output.say(f"{words}: nbvault rotate --to REMOTE.", style="red" if urgent else "yellow")
+
+
+def _when(at: datetime | None) -> str:
+    return f"in {at:%B %Y}" if at else "in no time that matters"
 
 
 def _tell_protection(health: Health) -> None:

@@ -13,13 +13,15 @@ from nbvault.gitstore import records
 from nbvault.gitstore.reader import EMPTY_TREE, BlobReader, commit_info, ls_tree
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.writer import FastImport
-from nbvault.model import NBVAULT, FileChange, Person, Problem, Rename, Row, Tombstone
+from nbvault.model import NBVAULT, FileChange, Frozen, Person, Problem, Rename, Row, Tombstone
 
 BRANCH = "refs/heads/nbvault/meta"
 FORMAT = 1
 # Reading very many small files costs more than writing one large one again.
 COMPACT_AFTER_DELTAS = 64
 Record = Mapping[str, Any]
+_ARCHIVE = "archive.jsonl"
+_SMALL = ("format.json", "problems.jsonl", _ARCHIVE)
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class Meta:
     rows: dict[int, Row] = field(default_factory=dict)
     tombstones: dict[int, Tombstone] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    frozen: tuple[Frozen, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -65,7 +68,7 @@ def read_meta(git: Git, tip: str, *, root: str, blobs: BlobReader) -> Meta:
     """
     info = commit_info(git, tip)
     files = {entry.path: entry.oid for entry in ls_tree(git, tip)}
-    wanted = {p: o for p, o in files.items() if p.startswith("inventory/") or p in ("format.json", "problems.jsonl")}
+    wanted = {path: oid for path, oid in files.items() if path.startswith("inventory/") or path in _SMALL}
     content = dict(blobs.read(list(wanted.values())))
     meta = Meta(root, tip=tip, content=_content_parent(info.parents, info.trailers), files=files)
     meta.kind = info.trailers.get("Nbvault-Meta", [""])[-1]
@@ -76,6 +79,22 @@ def read_meta(git: Git, tip: str, *, root: str, blobs: BlobReader) -> Meta:
             _read_inventory(meta, records.load_lines(content.pop(files[path], b""), name=path))
     problems = content.get(files.get("problems.jsonl", ""), b"")
     meta.problems = tuple(records.load_problem(item) for item in records.load_lines(problems, name="problems.jsonl"))
+    frozen = content.get(files.get(_ARCHIVE, ""), b"")
+    meta.frozen = tuple(records.load_frozen(item) for item in records.load_lines(frozen, name=_ARCHIVE))
+    return meta
+
+
+def read_lightly(git: Git, tip: str, *, root: str, blobs: BlobReader) -> Meta:
+    """The meta branch at ``tip`` without its inventory and its problems: enough for records, and for what is frozen.
+
+    Raises:
+        VaultError, GitError: it is damaged, or not here.
+    """
+    files = {entry.path: entry.oid for entry in ls_tree(git, tip)}
+    meta = Meta(root, tip=tip, files=files)
+    if oid := files.get(_ARCHIVE):
+        lines = records.load_lines(dict(blobs.read([oid]))[oid], name=_ARCHIVE)
+        meta.frozen = tuple(map(records.load_frozen, lines))
     return meta
 
 
@@ -150,6 +169,11 @@ class MetaDraft:
         if tuple(problems) != self._meta.problems:
             self._meta.problems = tuple(problems)
             self._files["problems.jsonl"] = records.dump_lines(map(records.dump_problem, problems))
+
+    def freeze(self, frozen: Sequence[Frozen]) -> None:
+        """The patterns of frozen folders from now on."""
+        self._meta.frozen = tuple(frozen)
+        self._files[_ARCHIVE] = records.dump_lines(map(records.dump_frozen, frozen))
 
     def held(self, rows: Sequence[Row]) -> None:
         """What this session held back from deletion."""

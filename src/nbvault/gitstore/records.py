@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nbvault.errors import VaultError
-from nbvault.model import Language, NotebookFormat, Problem, Rename, Row, State, Tombstone
+from nbvault.model import Frozen, Language, NotebookFormat, Problem, Rename, Row, State, Tombstone
 from nbvault.paths import extension_for, folder_forms, forms, plain_folder_form, plain_form, relative
 
 
@@ -84,6 +84,14 @@ def load_rename(item: Mapping[str, Any]) -> Rename:
     return Rename(
         item["id"], item["session"], item["from"], item["to"], item["from_repo"], item["to_repo"], item["from_since"]
     )
+
+
+def dump_frozen(frozen: Frozen) -> dict[str, Any]:
+    return frozen._asdict()
+
+
+def load_frozen(item: Mapping[str, Any]) -> Frozen:
+    return Frozen(item["pattern"], item["by"], item["at"])
 
 
 def dump_problem(problem: Problem) -> dict[str, Any]:
