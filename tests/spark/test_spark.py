@@ -133,10 +133,12 @@ def test_the_same_vault_as_one_machine_makes_though_workers_are_killed(spark: Sp
             assert emulator.workspace_token.encode() not in path.read_bytes(), path
 
 
+# A Java of its own, and two sessions: too long for every day.
+@pytest.mark.campaign
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
 def test_sigterm_ends_a_session_on_spark_like_any_other(tmp_path: Path) -> None:
     """Exit 9, what was finished is kept, Java is gone; and the next session, on one machine, completes the vault."""
-    with Emulator(notebooks=800, years=1, engagements=10, latency_ms=150, in_process=False) as emulator:
+    with Emulator(notebooks=800, years=1, engagements=10, latency_ms=400, in_process=False) as emulator:
         desk = Desk(tmp_path / "desk", emulator)
         process = desk.start("sync", "--engine", "spark", "--json")
         wait_for(lambda: exports(emulator) > 100)
