@@ -63,7 +63,7 @@ _ANCHORS = [(rule, anchor) for rule in RULES for anchor in rule.anchors]
 def _present() -> Callable[[bytes], Iterable[int]]:
     """What tells which anchors a source holds: all at once where google-re2 is installed, one by one otherwise."""
     try:
-        import re2  # type: ignore[import-untyped,unused-ignore]
+        import re2  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError:
         return one_by_one
     options = re2.Options()
