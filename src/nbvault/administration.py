@@ -13,6 +13,7 @@ from nbvault.backup.sessions import SessionHistory, growth_of, new_session_id
 from nbvault.clock import Clock, SystemClock, iso, parse_iso
 from nbvault.errors import ConfigurationError, NbvaultError, StateError
 from nbvault.gitstore import meta, publish
+from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import MetaDraft, Record, read_records
 from nbvault.gitstore.reader import BlobReader, resolve
 from nbvault.gitstore.remote import PushRef, Remote
@@ -263,8 +264,10 @@ def acknowledge(
 
 
 @contextmanager
-def noting(settings: Settings, *, say: Callable[[str], None], clock: Clock) -> Iterator[tuple[Vault, StateManager]]:
-    """The vault, refreshed and under the lease, for `write_note`; and the state store.
+def under_lease(
+    settings: Settings, *, say: Callable[[str], None], clock: Clock
+) -> Iterator[tuple[Vault, StateManager, Lease]]:
+    """The vault, refreshed and under the lease, which whoever needs it for long must renew; and the state store.
 
     Raises:
         LockedError: a session runs.
@@ -280,9 +283,21 @@ def noting(settings: Settings, *, say: Callable[[str], None], clock: Clock) -> I
         lease.acquire()
         try:
             vault.refresh()
-            yield vault, state
+            yield vault, state, lease
         finally:
             lease.release()
+
+
+@contextmanager
+def noting(settings: Settings, *, say: Callable[[str], None], clock: Clock) -> Iterator[tuple[Vault, StateManager]]:
+    """The vault, refreshed and under the lease, for `write_note`; and the state store.
+
+    Raises:
+        LockedError: a session runs.
+        NbvaultError: the vault cannot be read or written.
+    """
+    with under_lease(settings, say=say, clock=clock) as (vault, state, _):
+        yield vault, state
 
 
 def _no_such_problem(which: str) -> ConfigurationError:

@@ -52,7 +52,7 @@ def decide(
 ) -> tuple[Action, str]:
     """What to do with one object of a listing, and why where it is not backed up."""
     if listed.kind != NOTEBOOK:
-        return Action.SKIP, _why_skipped(listed.kind)
+        return Action.SKIP, why_skipped(listed.kind)
     if listed.language is None:
         return Action.FAIL, "its language is unknown to this version of nbvault"
     if row is None:
@@ -74,7 +74,8 @@ def times_differ(listed: ListedObject, row: Row) -> bool:
     )
 
 
-def _why_skipped(kind: str) -> str:
+def why_skipped(kind: str) -> str:
+    """Why objects of a kind are not backed up."""
     if kind == REPO:
         return "a Git folder: it has a history of its own"
     return f"objects of type {kind or 'unknown'} are not backed up"

@@ -35,6 +35,8 @@ COMMANDS = {
     "drill": "Prove that the vault can be restored, on a sample.",
     "compare": "Compare an exported folder with the vault.",
     "doctor": "Whether everything that a backup needs is in order.",
+    "convert": "The vault as Git folders in the workspace.",
+    "rollback": "Take a conversion back.",
     "problems": "What could not be backed up.",
     "archive": "Close engagements: look at them weekly, hand them over.",
     "state": "The index of sessions for people and dashboards.",

@@ -287,6 +287,14 @@ def missing_objects(git: Git, oids: Iterable[str]) -> list[str]:
     return [line.split()[0] for line in done.stdout.decode().splitlines() if line.endswith(" missing")]
 
 
+def blob_sizes(git: Git, oids: Iterable[str]) -> dict[str, int]:
+    """The size in bytes of each blob that is here; those that are not are left out, and never fetched."""
+    names = "".join(f"{oid}\n" for oid in oids).encode()
+    asked = ("cat-file", "--buffer", "--batch-check=%(objectname) %(objectsize)")
+    lines = git.offline().run(*asked, stdin=names).stdout.decode().splitlines()
+    return {oid: int(size) for oid, _, size in (line.partition(" ") for line in lines) if size.isdigit()}
+
+
 class BlobReader:
     """Reads blobs in bulk through one process.
 

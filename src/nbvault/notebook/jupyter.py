@@ -187,3 +187,22 @@ def _digest(value: Any) -> str:
 def _clean(text: str) -> str:
     """The text with halves of surrogate pairs spelled out: JSON can hold them, no file or terminal can."""
     return text.encode(errors="backslashreplace").decode()
+
+
+def same_cells(one: bytes, other: bytes) -> bool:
+    """Whether two documents have the same cells with the same outputs; metadata and counters do not matter."""
+    cells = _compared(one)
+    return cells is not None and cells == _compared(other)
+
+
+def _compared(document: bytes) -> list[tuple[str, str, Any]] | None:
+    """Kind, text and outputs of each cell; None where this is no Jupyter document."""
+    try:
+        cells = json.loads(document)["cells"]
+        return [(cell["cell_type"], _joined(cell["source"]), cell.get("outputs") or []) for cell in cells]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _joined(text: Any) -> str:
+    return "".join(text) if isinstance(text, list) else str(text)

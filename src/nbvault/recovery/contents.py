@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from nbvault.gitstore.writer import blob_id
 from nbvault.model import Language, NotebookFormat, source_language
+from nbvault.notebook.jupyter import same_cells
 from nbvault.paths import IPYNB_EXTENSION
 
 _LANGUAGES = {language.extension: language for language in Language}
@@ -20,7 +18,7 @@ def same(one: bytes, other: bytes, form: NotebookFormat = NotebookFormat.SOURCE)
     """
     if one in (other, other + b"\n") or one + b"\n" == other:
         return True
-    return form is NotebookFormat.IPYNB and (cells := _cells(one)) is not None and cells == _cells(other)
+    return form is NotebookFormat.IPYNB and same_cells(one, other)
 
 
 def is_blob(data: bytes, oid: str) -> bool:
@@ -41,16 +39,3 @@ def language_of(extension: str) -> Language | None:
 def written_in(source: bytes, extension: str) -> Language:
     """The language of a file: what its extension says, or its header where that says Python or nothing."""
     return source_language(source, language_of(extension))
-
-
-def _cells(document: bytes) -> list[tuple[str, str, Any]] | None:
-    """Kind, text and outputs of each cell; None where this is no Jupyter document."""
-    try:
-        cells = json.loads(document)["cells"]
-        return [(cell["cell_type"], _joined(cell["source"]), cell.get("outputs") or []) for cell in cells]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _joined(text: Any) -> str:
-    return "".join(text) if isinstance(text, list) else str(text)

@@ -20,6 +20,7 @@ from nbvault.workspace.answers import (
     read_status,
 )
 from nbvault.workspace.errors import NotFound, is_doubtful
+from nbvault.workspace.git_folders import GitFolders
 from nbvault.workspace.transport import Authenticator, ClientOptions, Request, Transport
 from nbvault.workspace.window import AimdWindow
 
@@ -65,6 +66,11 @@ class WorkspaceClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._transport.__aexit__(kind, error, trace)
+
+    @property
+    def git_folders(self) -> GitFolders:
+        """The APIs about Git folders."""
+        return GitFolders(self._transport)
 
     @property
     def stats(self) -> RequestCounts:

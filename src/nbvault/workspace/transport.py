@@ -105,6 +105,10 @@ class Request(NamedTuple):
     raw: bool = False
     max_bytes: int = 0
 
+    def __repr__(self) -> str:
+        """Without its payload, which may hold a token."""
+        return f"Request({self.method} {self.endpoint} for {self.path})"
+
 
 class Transport:
     """Sends requests; an async context manager for one event loop. Cancelling a request is safe at any moment.
