@@ -210,8 +210,8 @@ class Replacement:
         now, vault = self._log.conversion, self._around.vault
         if now.original is None:
             raise ConfigurationError(f"{now.root} was not replaced.")
-        if not (vault.have(now.original.meta) and vault.have(now.original.content)):
-            vault.whole_history()
+        # A commit that is here may be where a shallow history is cut off, and then lacks its parents.
+        vault.whole_history()
         meta = read_meta(vault.git, now.original.meta, root=vault.root, blobs=vault.blobs)
         return self._saved(meta.rows.values(), now.original.content)
 
