@@ -69,3 +69,22 @@ def test_killed_while_it_converts(desk: Desk, moment: int) -> None:
 def test_killed_while_it_replaces(desk: Desk, moment: int) -> None:
     """In its place: before and after deletions, the new Git folder, and their records."""
     check_both_ways(desk, moment, "replace")
+
+
+def test_asked_to_stop_it_takes_everything_back(desk: Desk) -> None:
+    """SIGTERM in the middle of the comparison ends it with 9, and what was there before is there again."""
+    before = desk.left()
+    desk.emulator.faults({"kind": "hang", "match": {"endpoint": "export", "path": f"{TARGET}/**", "times": 1}})
+    command = [sys.executable, "-m", "nbvault.cli.main", "convert", "--config", str(desk.machine.config)]
+    process = subprocess.Popen(command, env=desk.machine.environment(), stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Comparing what" in line:
+            break
+    fired = [0]
+    while not fired[0] and process.poll() is None:
+        fired = [each["fired"] for each in desk.emulator.call("GET", "/faults")]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 9
+    assert (desk.stage(), desk.left()) == ("rolled back", before)

@@ -22,7 +22,7 @@ from nbvault.workspace.git_folders import GitFolder
 _SETTLES_WITHIN_S = 600.0
 _LOOK_EVERY_S = 5.0
 _NAMED = 5
-_WORK_HINT = "Move that work elsewhere or discard it in the Git folder, then run `nbvault rollback`."
+_WORK_HINT = "Move that work elsewhere or discard it in the Git folder, then run again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +135,14 @@ class GitFolderConverter:
             showing = self._compared(view, folder)
             if wrong := showing.of(*SOMEBODYS):
                 raise _wrong(view, "is not what the vault has", wrong)
-            if not showing.of(Unlike.MISSING):
+            if not (missing := showing.of(Unlike.MISSING)):
                 return self._current(view, folder, showing)
+            if view in self._conversion.views[: self._conversion.settled[0]]:
+                # It was whole once: somebody has deleted something in it.
+                raise _wrong(view, "lacks what somebody has deleted there", missing, _WORK_HINT)
             self._around.say(f"{view.path} is incomplete; making it again")
-            self._drop(folder)
+            self.remove_unless_used(view, folder)
         raise _wrong(view, "stays incomplete", showing.of(Unlike.MISSING))
-
-    def _drop(self, folder: GitFolder) -> None:
-        self._around.ask(lambda workspace: workspace.git_folders.remove(folder.folder_id))
 
     def _current(self, view: View, folder: GitFolder, showing: Showing) -> ShownFolder:
         """The same with the newest content."""
