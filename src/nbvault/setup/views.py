@@ -84,6 +84,8 @@ def plan_views(files: Mapping[str, int], target: str, limits: Limits) -> ViewPla
     for folder, load in found:
         name = folder or "the vault"
         end = "in a Git folder, and it cannot be split further."
+        if "[" in folder:
+            refusals.append(f"{name} has a [ in its name, which git takes for a pattern in a sparse checkout.")
         if load.files > limits.files:
             warnings.append(f"{name} has {load.files:,} files; Databricks advises at most {limits.files:,} {end}")
         if load.size_bytes > limits.size_bytes:
