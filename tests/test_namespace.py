@@ -15,6 +15,13 @@ from nbvault.namespace import Namespace
 from nbvault.paths import PathTooLong, UnwritablePath, decode
 from path_strategies import EXTENSION, legal_on_windows, names
 
+
+@pytest.fixture(autouse=True)
+def few_indexed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that folders are put away and looked into again all the time."""
+    monkeypatch.setattr("nbvault.namespace._INDEXED_FOLDERS", 1)
+
+
 Notebook = tuple[tuple[str, ...], str]
 
 _CLOSE_NAMES = st.sampled_from(

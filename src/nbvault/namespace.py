@@ -22,19 +22,55 @@ from nbvault.paths import (
 VAULT_FILES = ("README.md", ".gitattributes", ".gitignore")
 
 
+# Folders whose files are indexed; those of the others wait as bytes, a tenth of the memory.
+_INDEXED_FOLDERS = 200
+
+
 class _Folder:
     """A folder with something in it. In `entries` a file is its name, and a list holds what shares a key.
 
     Sharing happens only to what was there already: foreign files, and names that a newer Unicode folds differently.
-    `spelled` counts the entries of marked forms: where there are none, none need be looked for.
+    `spelled` counts the entries of marked forms: where there are none, none need be looked for. Files that nobody has
+    asked for wait as bytes, each name with a `/` behind it.
     """
 
-    __slots__ = ("entries", "name", "spelled")
+    __slots__ = ("_entries", "_spelled", "_waiting", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.spelled = 0
-        self.entries: dict[str, _Entry | list[_Entry]] = {}
+        self._spelled = 0
+        self._entries: dict[str, _Entry | list[_Entry]] = {}
+        self._waiting = bytearray()
+
+    @property
+    def entries(self) -> dict[str, _Entry | list[_Entry]]:
+        self._index()
+        return self._entries
+
+    @property
+    def spelled(self) -> int:
+        self._index()
+        return self._spelled
+
+    def _index(self) -> None:
+        if not self._waiting:
+            return
+        names, self._waiting = self._waiting.decode("utf-8", "surrogatepass").split("/"), bytearray()
+        for name in names[:-1]:
+            name_key = key(name)
+            self.add(name_key, name_key if name_key == name else name)
+
+    def add_file(self, name: str) -> None:
+        """Take the name of a file; it is indexed when somebody asks."""
+        self._waiting += f"{name}/".encode("utf-8", "surrogatepass")
+
+    def put_away(self) -> None:
+        """Let the files wait as bytes again; folders, reserved names and what shares a key stay indexed."""
+        files = {k: e for k, e in self.entries.items() if isinstance(e, str) and not e.startswith("\0")}
+        self._spelled -= sum(map(is_spelled, files.values()))
+        self._entries = {k: e for k, e in self._entries.items() if k not in files}
+        for name in files.values():
+            self.add_file(name)
 
     def at(self, name_key: str) -> Sequence[_Entry]:
         found = self.entries.get(name_key)
@@ -45,19 +81,22 @@ class _Folder:
     def add(self, name_key: str, entry: _Entry) -> None:
         others = self.at(name_key)
         self.entries[name_key] = [*others, entry] if others else entry
-        self.spelled += is_spelled(_name_of(entry))
+        self._spelled += is_spelled(_name_of(entry))
 
     def remove(self, name_key: str, entry: _Entry) -> None:
         left = list(self.at(name_key))
         left.remove(entry)
-        self.spelled -= is_spelled(_name_of(entry))
+        self._spelled -= is_spelled(_name_of(entry))
         if not left:
             del self.entries[name_key]
         else:
             self.entries[name_key] = left if len(left) > 1 else left[0]
 
     def folder(self, name: str) -> _Folder | None:
-        return next((entry for entry in self.at(key(name)) if isinstance(entry, _Folder) and entry.name == name), None)
+        found = self.entries.get(key(name))
+        if isinstance(found, list):
+            return next((entry for entry in found if isinstance(entry, _Folder) and entry.name == name), None)
+        return found if isinstance(found, _Folder) and found.name == name else None
 
     def holds_file(self, name: str) -> bool:
         return name in self.at(key(name))
@@ -80,6 +119,9 @@ class Namespace:
 
     def __init__(self, reserved: Iterable[str] = ()) -> None:
         self._root = _Folder("")
+        self._indexed: dict[_Folder, None] = {}
+        # Where the folders of the workspace are, as long as no folder comes or goes.
+        self._found: dict[tuple[str, ...], tuple[tuple[str, ...], _Folder]] = {}
         for path in {*VAULT_FILES, *reserved}:
             parent, name = self._parent_of(path)
             # No component begins with NUL, so this entry takes the key and is never mistaken for a notebook's file.
@@ -89,15 +131,18 @@ class Namespace:
     def of(cls, rows: Iterable[Row], *, reserved: Iterable[str] = ()) -> Namespace:
         """The namespace in which every carried row holds its repository path."""
         namespace = cls(reserved)
+        parents: dict[str, _Folder] = {}
         for row in rows:
-            namespace.occupy(row.repo_path)
+            above, _, name = row.repo_path.rpartition("/")
+            if above not in parents:
+                parents[above] = namespace._parent_of(row.repo_path)[0]
+            parents[above].add_file(name)
         return namespace
 
     def occupy(self, repo_path: str) -> None:
         """Take a repository path; never refuses, whatever stands there."""
         parent, name = self._parent_of(repo_path)
-        name_key = key(name)
-        parent.add(name_key, name_key if name_key == name else name)
+        parent.add_file(name)
 
     def release(self, repo_path: str) -> None:
         """Give a repository path back, and with it every folder that is empty then.
@@ -119,6 +164,7 @@ class Namespace:
             if folder.entries:
                 return
             parent.remove(key(folder.name), folder)
+            self._found.clear()
 
     def is_free(self, repo_path: str) -> bool:
         """Whether a file could be put there without meeting the key of anything else on the way."""
@@ -161,15 +207,31 @@ class Namespace:
             if inner is None:
                 inner = _Folder(component)
                 folder.add(key(component), inner)
+                self._found.clear()
             folder = inner
         return folder, name
 
     def _choose(self, components: Sequence[str], extension: str, *, mark: bool) -> str | None:
         if not components:
             raise ValueError("the root itself is no notebook")
+        found = self._choose_folder(tuple(components[:-1]), mark=mark)
+        if found is None:
+            return None
+        chosen, folder = found
+        form = _plain_form(folder, plain_form(components[-1], extension), is_file=True) or _choose_form(
+            folder, forms(components[-1], extension), is_file=True, mark=mark
+        )
+        if form is None:
+            return None
+        return _checked("/".join((*chosen, *form)), components)
+
+    def _choose_folder(self, components: tuple[str, ...], *, mark: bool) -> tuple[Sequence[str], _Folder | None] | None:
+        """The forms of the folders on the way, and the last of them if it is there."""
+        if found := self._found.get(components):
+            return found
         chosen: list[str] = []
         folder: _Folder | None = self._root
-        for name in components[:-1]:
+        for name in components:
             form = _plain_form(folder, plain_folder_form(name), is_file=False) or _choose_form(
                 folder, folder_forms(name), is_file=False, mark=mark
             )
@@ -177,12 +239,19 @@ class Namespace:
                 return None
             chosen += form
             folder = _descend(folder, form)
-        form = _plain_form(folder, plain_form(components[-1], extension), is_file=True) or _choose_form(
-            folder, forms(components[-1], extension), is_file=True, mark=mark
-        )
-        if form is None:
-            return None
-        return _checked("/".join((*chosen, *form)), components)
+        if folder is not None:
+            self._found[components] = tuple(chosen), folder
+            self._keep_few_indexed(folder)
+        return chosen, folder
+
+    def _keep_few_indexed(self, folder: _Folder) -> None:
+        self._indexed.pop(folder, None)
+        self._indexed[folder] = None
+        if len(self._indexed) > _INDEXED_FOLDERS:
+            oldest = next(iter(self._indexed))
+            del self._indexed[oldest]
+            oldest.put_away()
+            self._found.clear()
 
 
 def _name_of(entry: _Entry) -> str:

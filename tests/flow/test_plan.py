@@ -84,18 +84,18 @@ class Store:
         self.sessions += 1
         planner = Planner(
             Vault(ROOT, self.meta.rows, self.meta.tombstones, lambda path: self.tree.get(path, "")),
-            Namespace.of(self.meta.rows.values()),
+            lambda: Namespace.of(self.meta.rows.values()),
             session=f"s{self.sessions:03d}",
         )
-        ledger = Ledger()
+        ledger = Ledger(self.meta.rows)
         for number, note in world.items():
             self._consider(ledger, number, note)
         for _ in range(batches):
             ready = [o for o in ledger.outcomes.values() if planner.needs_no_proof(o)][:2]
             self._apply(planner.plan(ready), ledger)
-        deleted = {row.object_id: row for row in displaced(ledger, list(self.meta.rows.values()))}
+        deleted = {row.object_id: row for row in displaced(ledger, self.meta.rows.values())}
         folders = {ROOT: Folder.READ} | {path: Folder.READ for note in world.values() for path in _above(note.path)}
-        missing = find_missing(self.meta.rows.values(), ledger.seen, folders, root=ROOT, in_scope=lambda _: True)
+        missing = find_missing(self.meta.rows.values(), ledger, folders, root=ROOT, in_scope=lambda _: True)
         assert {m.fate for m in missing} <= {Fate.ABSENT, Fate.FOLDER_VANISHED}
         verdict = judge_deletions(
             missing, root="/elsewhere", vault_size=len(self.meta.rows), deletion_limit=1.0, trusted=True
@@ -109,7 +109,6 @@ class Store:
 
     def _consider(self, ledger: Ledger, number: int, note: Note) -> None:
         listed, row = note.listed(number), self.meta.rows.get(number)
-        ledger.first_seen(listed)
         action, _ = decide(listed, row, self.meta.tombstones.get(number), Distrust())
         if action is Action.UNCHANGED:
             ledger.mark_unchanged(number)
@@ -190,4 +189,4 @@ def test_second_look_at_the_same_workspace_changes_nothing(world: dict[int, Note
     before = (dict(store.meta.rows), dict(store.tree))
     counts = store.sync(world)
     assert (counts.unchanged, counts.saved, counts.deleted) == (len(world), 0, 0)
-    assert (store.meta.rows, store.tree) == before
+    assert (dict(store.meta.rows), store.tree) == before

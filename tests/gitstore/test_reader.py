@@ -176,6 +176,18 @@ def test_damaged_bytes_are_found(git: Git) -> None:
     file.write_bytes(zlib.compress(b"blob 4\0evil"))
     with pytest.raises((VaultError, GitError)):
         list(BlobReader(git).read([oid]))
+    with pytest.raises((VaultError, GitError)):
+        list(BlobReader(git).lines([oid]))
+
+
+def test_lines_are_those_of_the_whole(git: Git) -> None:
+    """Read piece by piece, blobs have the lines that they have when read at once, however long those are."""
+    long = b"x" * 700_000
+    texts = [b"", b"one", b"one\ntwo\n", b"\n".join([long, b"", long, b"end"]), b"\r\n\n"]
+    texts = [*texts, *texts]
+    oids = [git.run("hash-object", "-w", "--stdin", stdin=text).text for text in texts]
+    expected = [(n, line) for n, text in enumerate(texts) for line in text.removesuffix(b"\n").split(b"\n") if text]
+    assert list(BlobReader(git).lines(oids)) == expected
 
 
 def test_missing_objects_are_found_without_fetching_them(tmp_path: Path, server: Git) -> None:

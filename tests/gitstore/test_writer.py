@@ -53,6 +53,18 @@ def test_blob_ids_are_gits(git: Git) -> None:
     assert blob_id(data) == git.run("hash-object", "--stdin", stdin=data).text
 
 
+def test_a_long_blob_is_one_like_any_other(git: Git) -> None:
+    """What comes in pieces is the blob of the whole, also where git keeps it as a stream, and may be named at once."""
+    pieces = [os.urandom(3_000_000) for _ in range(6)]
+    with FastImport(git) as stream:
+        oids = [stream.long_blob(pieces), stream.long_blob([])]
+        changes = [FileChange(path, oid) for path, oid in zip(("long", "empty"), oids, strict=True)]
+        add_commit(stream, changes)
+    whole = b"".join(pieces)
+    assert oids == [blob_id(whole), blob_id(b"")]
+    assert list(BlobReader(git).read(oids)) == [(oids[0], whole), (oids[1], b"")]
+
+
 def test_files_come_back_as_they_were(git: Git) -> None:
     """Odd paths and any bytes are in the tree exactly as they were given."""
     files = {path: os.urandom(50) for path in ODD_PATHS}

@@ -67,8 +67,8 @@ class Conclusion:
             composed, parents = self._compose()
             head = self._commit(composed, parents, summary) if composed else vault.main
             if composed:
-                gone = [change.path for change in composed.changes if not change.blob]
-                check_tree(((e.path, e.oid) for e in ls_tree(vault.git, head)), vault.blob_at, gone)
+                tree = ((entry.path, entry.oid) for entry in ls_tree(vault.git, head))
+                check_tree(tree, vault.blob_at, composed.removed)
             try:
                 return self._push(head, composed)
             except RemoteMoved as moved:
@@ -135,7 +135,7 @@ class Conclusion:
         tip = vault.main or _root_of(vault)
         managed = vault.managed(self._removed_since_conclusion())
         composed = conclude.compose(vault.git, tip=tip, ours=ours, previous=previous or tip, managed=managed)
-        if previous and not composed.changes:
+        if previous and composed.is_empty:
             return None, []
         return composed, list(dict.fromkeys([previous or tip, ours, tip]))
 
@@ -157,7 +157,7 @@ class Conclusion:
         return self._write(self._vault.main_ref, parents, composed, summary.text())
 
     def _write(self, ref: str, parents: Sequence[str], composed: Composition, message: str) -> str:
-        """A commit whose tree is that of the composition's base, changed as it says."""
+        """A commit whose tree is that where the composition starts, changed as it says."""
         git = self._vault.git
         at = max([self._at, *(commit_info(git, parent).committed_at for parent in parents)])
         with FastImport(git, fetch_missing=self._vault.remote.fetch_objects) as stream:
@@ -170,7 +170,7 @@ class Conclusion:
                 committed_at=at,
                 message=message,
                 changes=composed.changes,
-                tree=commit_info(git, composed.base).tree,
+                tree=commit_info(git, composed.start).tree,
             )
             return stream.sha_of(mark)
 

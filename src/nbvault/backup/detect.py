@@ -5,7 +5,7 @@ Pure: everything here is a function of values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -114,7 +114,7 @@ class Missing:
 
 def find_missing(
     rows: Iterable[Row],
-    seen: Collection[int] | Mapping[int, object],
+    seen: Container[int],
     folders: Mapping[str, Folder],
     *,
     root: str,

@@ -197,10 +197,10 @@ class GitSyncEngine:
         known = PlannedVault(
             self._settings.root, meta.rows, meta.tombstones, lambda path: self._vault.blob_at.get(path, "")
         )
-        return Planner(known, Namespace.of(meta.rows.values()), session=self._session)
+        return Planner(known, lambda: Namespace.of(meta.rows.values()), session=self._session)
 
     def _new_survey(self, planner: Planner) -> Survey:
-        settings, meta, ledger = self._settings, self._vault.meta, Ledger()
+        settings, meta, ledger = self._settings, self._vault.meta, Ledger(self._vault.meta.rows)
         chosen = looks_of(meta, self._history, today=day_of(self._began), everything=self._options.everywhere)
         self._writer = VaultWriter(
             self._vault,
@@ -243,7 +243,7 @@ class GitSyncEngine:
 
     def _judge(self, findings: Findings, accepted: frozenset[int], *, trusted: bool) -> Verdict:
         ledger = self._current_survey().ledger
-        replaced = displaced(ledger, list(self._vault.meta.rows.values()))
+        replaced = displaced(ledger, self._vault.meta.rows.values())
         verdict = judge_deletions(
             findings.candidates,
             root=self._settings.root,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from nbvault.compact import Ids
 from nbvault.model import UNKNOWN, Counts, ListedObject, NotebookFormat, Person, Problem, Row, State
 
 
@@ -47,51 +48,68 @@ class Outcome:
 class Ledger:
     """Who was seen, and what became of each.
 
-    `seen` maps object ids to the path last seen; `unchanged` holds ids only, since there are many of them; `outcomes`
-    holds the others until a commit has settled them, `settled` what they were.
+    `unchanged` holds ids only, since there are many of them; `outcomes` holds the others until a commit has settled
+    them, and `settled` which ids were what. `rows`, which commits keep up to date, tell where those are.
     """
 
-    seen: dict[int, str] = field(default_factory=dict)
-    unchanged: set[int] = field(default_factory=set)
+    rows: Mapping[int, Row] = field(default_factory=dict)
+    unchanged: Ids = field(default_factory=Ids)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
-    settled: dict[int, Kind] = field(default_factory=dict)
+    settled: dict[Kind, Ids] = field(default_factory=lambda: {kind: Ids() for kind in Kind})
     listed: int = 0
     skipped_out_of_scope: int = 0
 
-    def first_seen(self, listed: ListedObject, path: str | None = None) -> None:
-        """Count an object that had not been seen in this session."""
-        self.seen[listed.object_id] = path or listed.path
-        self.listed += 1
+    def __contains__(self, object_id: object) -> bool:
+        """Whether an object was seen in this session and still counts."""
+        return isinstance(object_id, int) and (
+            object_id in self.outcomes or object_id in self.unchanged or self._settled_as(object_id) is not None
+        )
+
+    def seen_at(self, object_id: int) -> str | None:
+        """The path at which an object was seen last; None if it was not seen."""
+        outcome = self.outcomes.get(object_id)
+        if outcome is not None:
+            return outcome.listed.path
+        return self.rows[object_id].path if object_id in self else None
 
     def mark_unchanged(self, object_id: int) -> None:
+        """An object is where its row says, and what its row says."""
+        self.listed += object_id not in self
         self.outcomes.pop(object_id, None)
         self.unchanged.add(object_id)
 
     def put(self, outcome: Outcome) -> Outcome:
         """Enter what is to be done with an object, in place of what was entered before."""
         object_id = outcome.listed.object_id
+        self.listed += object_id not in self
         self.unchanged.discard(object_id)
         self.outcomes[object_id] = outcome
-        self.seen[object_id] = outcome.listed.path
         return outcome
 
     def forget(self, object_id: int) -> None:
         """An object that vanished after it was listed leaves the count of listed."""
-        if self.seen.pop(object_id, None) is not None:
-            self.listed -= 1
+        self.listed -= object_id in self
         self.outcomes.pop(object_id, None)
         self.unchanged.discard(object_id)
-        self.settled.pop(object_id, None)
+        for ids in self.settled.values():
+            ids.discard(object_id)
 
     def settle(self, object_id: int, kind: Kind) -> None:
         """A commit holds this object; one that was settled before (it moved in mid-scan) keeps the weightier kind."""
+        before = self._settled_as(object_id)
         self.outcomes.pop(object_id, None)
-        before = self.settled.get(object_id, Kind.UNCHANGED)
-        self.settled[object_id] = max(before, kind, key=_WEIGHT.index)
+        if before is None or _WEIGHT.index(before) < _WEIGHT.index(kind):
+            if before is not None:
+                self.settled[before].discard(object_id)
+            self.settled[kind].add(object_id)
+
+    def _settled_as(self, object_id: int) -> Kind | None:
+        return next((kind for kind, ids in self.settled.items() if object_id in ids), None)
 
     def count(self, counts: Counts) -> None:
         """Enter the states of all listed objects into ``counts``."""
-        tally = Counter(kind for object_id, kind in self.settled.items() if object_id not in self.outcomes)
+        again = Counter(self._settled_as(object_id) for object_id in self.outcomes)
+        tally = {kind: len(ids) - again[kind] for kind, ids in self.settled.items()}
         states = Counter(outcome.state for outcome in self.outcomes.values())
         counts.listed = self.listed
         counts.added, counts.modified, counts.renamed = tally[Kind.ADDED], tally[Kind.MODIFIED], tally[Kind.RENAMED]

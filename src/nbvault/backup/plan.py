@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from nbvault.backup.ledger import Kind, Ledger, Outcome
@@ -20,7 +21,7 @@ from nbvault.model import (
     Tombstone,
 )
 from nbvault.namespace import Namespace
-from nbvault.paths import IPYNB_EXTENSION, UnwritablePath, extension_for, extension_of, forms, key, relative
+from nbvault.paths import IPYNB_EXTENSION, UnwritablePath, extension_for, extension_of, forms, key, plain_form, relative
 
 
 class Authored(NamedTuple):
@@ -56,12 +57,21 @@ class Vault(NamedTuple):
 
 
 class Planner:
-    """Makes plans for one session; keeps the namespace between its batches."""
+    """Makes plans for one session; keeps the namespace between its batches.
 
-    def __init__(self, vault: Vault, namespace: Namespace, *, session: str) -> None:
+    Args:
+        namespace: Makes the namespace of the vault as it is; asked when the first notebook is to be placed, so that a
+            session in which nothing changed needs none.
+    """
+
+    def __init__(self, vault: Vault, namespace: Callable[[], Namespace], *, session: str) -> None:
         self._vault = vault
-        self._namespace = namespace
+        self._made_by = namespace
         self._session = session
+
+    @cached_property
+    def _namespace(self) -> Namespace:
+        return self._made_by()
 
     def needs_no_proof(self, outcome: Outcome) -> bool:
         """Whether this outcome can be committed before the scan has ended: nothing later can make it wrong."""
@@ -215,14 +225,16 @@ def displaced(ledger: Ledger, rows: Iterable[Row]) -> list[Row]:
         if path in newest:
             ledger.forget(newest[path])
         newest[path] = object_id
-    found = []
+    found: list[Row] = []
+    if not newest:
+        return found
     for row in rows:
         if newest.get(row.path, row.object_id) == row.object_id:
             continue
         outcome_of_row = ledger.outcomes.get(row.object_id)
         if outcome_of_row is None or not _moved(outcome_of_row) or outcome_of_row.state is State.SKIPPED:
             found.append(row)
-            if ledger.seen.get(row.object_id) == row.path:
+            if ledger.seen_at(row.object_id) == row.path:
                 ledger.forget(row.object_id)
     return found
 
@@ -239,5 +251,6 @@ def contested_names(objects: Sequence[ListedObject]) -> frozenset[str]:
         name = entry.path.rsplit("/", 1)[-1]
         extension = extension_for(entry.language, NotebookFormat.SOURCE) if entry.language else ""
         if name:
-            claims.setdefault(key(forms(name, extension)[0][0]), []).append(entry.path)
+            plain = plain_form(name, extension) or forms(name, extension)[0]
+            claims.setdefault(key(plain[0]), []).append(entry.path)
     return frozenset(path for paths in claims.values() if len(paths) > 1 for path in paths)

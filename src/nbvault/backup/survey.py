@@ -152,7 +152,7 @@ class Survey:
         """Wait for all exports, and for those that must be done again since archives turned out to be wrong."""
         await self.exporter.drain()
         for entry in self.exporter.folders.recall():
-            if self.ledger.seen.get(entry.object_id) == entry.path:
+            if self.ledger.seen_at(entry.object_id) == entry.path:
                 row = self._knowledge.rows.get(entry.object_id)
                 await self.exporter.submit(self.ledger.put(Outcome(entry, row, contested=True)))
         await self.exporter.drain()
@@ -180,7 +180,7 @@ class Survey:
         return contested
 
     def _consider(self, entry: ListedObject, *, contested: bool) -> Sequence[Outcome]:
-        seen_at = self.ledger.seen.get(entry.object_id)
+        seen_at = self.ledger.seen_at(entry.object_id)
         if seen_at is None:
             return self._enter(entry, contested=contested)
         if seen_at != entry.path and entry.object_id not in self._watched:
@@ -190,8 +190,6 @@ class Survey:
     def _enter(self, entry: ListedObject, *, contested: bool) -> Sequence[Outcome]:
         """Decide on an object; it comes back where it is to be exported."""
         row = self._knowledge.rows.get(entry.object_id)
-        if entry.object_id not in self.ledger.seen:
-            self.ledger.first_seen(entry, row.path if row is not None and row.path == entry.path else None)
         if not self._scope.covers(entry.path):
             self.ledger.skipped_out_of_scope += 1
             self.ledger.put(Outcome(entry, row, State.SKIPPED, reason="out of scope (workspace.include, exclude)"))
@@ -239,7 +237,7 @@ class Survey:
         elif not places:
             if not any(self._unreadable(parent_of(path)) for path in paths):
                 self.ledger.forget(object_id)
-        elif (entry := next(iter(places.values()))).path != self.ledger.seen.get(object_id):
+        elif (entry := next(iter(places.values()))).path != self.ledger.seen_at(object_id):
             await self._submit(self._enter(entry, contested=True))
 
     async def _find_again(self, outcome: Outcome, sightings: Sequence[ListedObject]) -> None:
@@ -284,9 +282,10 @@ class Survey:
         return self._findings(proven)
 
     def _missing(self) -> list[Missing]:
+        rows = self._knowledge.rows
         return find_missing(
-            self._knowledge.rows.values(),
-            self.ledger.seen,
+            (rows[object_id] for object_id in rows if object_id not in self.ledger),
+            self.ledger,
             self.scanner.states(),
             root=self._root,
             in_scope=self._scope.covers,

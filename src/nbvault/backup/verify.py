@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from nbvault.errors import VerificationError
+from nbvault.inventory import Blobs
 from nbvault.model import Counts, Row
 
 
@@ -36,19 +37,26 @@ def check_tree(found: Iterable[tuple[str, str]], expected: Mapping[str, str], go
     Raises:
         VerificationError: it does not, which is a fault of nbvault; names a few of the paths.
     """
-    left = dict(expected)
-    removed = set(gone) - expected.keys()
-    wrong = []
+    removed = {path for path in gone if path not in expected}
+    wrong, compared = [], 0
     for path, blob in found:
-        if path in removed or left.pop(path, blob) != blob:
+        wanted = expected.get(path)
+        compared += wanted is not None
+        if path in removed or wanted not in (None, blob):
             wrong.append(path)
-    wrong += left
-    if wrong:
+    # A tree names no path twice, so those that were not compared are not there.
+    lacking = len(expected) - compared
+    if wrong or lacking:
         raise VerificationError(
-            f"The tree that was written differs from the ledger at {len(wrong):,} paths, among them {wrong[:3]}.",
+            f"The tree that was written differs from the ledger at {len(wrong):,} paths{_some(wrong)}, and lacks"
+            f" {lacking:,} that must be there.",
             hint="This is a fault of nbvault: please report it. Nothing was pushed to main.",
         )
-    return len(expected)
+    return compared
+
+
+def _some(paths: Sequence[str]) -> str:
+    return f", among them {paths[:3]}" if paths else ""
 
 
 def check_rows(rows: Mapping[int, Row], blobs: Mapping[str, str]) -> None:
@@ -57,10 +65,12 @@ def check_rows(rows: Mapping[int, Row], blobs: Mapping[str, str]) -> None:
     Raises:
         VerificationError: they do not, which is a fault of nbvault.
     """
-    paths = {row.repo_path for row in rows.values()}
-    empty = len(paths - blobs.keys())
-    if len(paths) != len(rows) or empty:
+    described, empty = Blobs(), 0
+    for row in rows.values():
+        described[row.repo_path] = ""
+        empty += not blobs.get(row.repo_path)
+    if len(described) != len(rows) or empty:
         raise VerificationError(
-            f"{len(rows):,} rows describe {len(paths):,} paths, of which {empty:,} have no content.",
+            f"{len(rows):,} rows describe {len(described):,} paths; {empty:,} of them have no content.",
             hint="This is a fault of nbvault: please report it. Nothing was pushed to main.",
         )

@@ -294,7 +294,7 @@ class VaultWriter:
         composed = conclude.compose(
             self._vault.git, tip=daily, ours=content, previous=content, managed=self._vault.managed(self.removed)
         )
-        tree = commit_info(self._vault.git, daily).tree
+        tree = commit_info(self._vault.git, composed.start).tree
         return self._commit_content(stream, content, NBVAULT, composed.changes, tree=tree, also=[daily])
 
     def _root(self, stream: FastImport) -> str:

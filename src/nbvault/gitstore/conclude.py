@@ -7,12 +7,12 @@ right and people's other files stay; what people changed at managed paths remain
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from nbvault.clock import iso, parse_iso
-from nbvault.gitstore.reader import diff_trees, log
+from nbvault.gitstore.reader import TreeDifference, diff_trees, log
 from nbvault.gitstore.runner import Git
 from nbvault.model import Counts, FileChange, Rename, Status
 
@@ -37,17 +37,26 @@ change in a notebook's file is set back by the next session (and stays in the hi
 class Composition:
     """How a tip of people's must change to hold our content.
 
+    `start` is the commit to whose tree `changes` apply: the tip, or ours where nothing of theirs is to be kept, which
+    is said in one line however much has changed. `removed` are the paths that the tip has and the result must not.
     `drift`: managed paths that people changed since the last conclusion; `conflicts`: those that the workspace
     changed, too.
     """
 
     base: str
+    start: str
     changes: tuple[FileChange, ...] = ()
+    removed: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the tip is right as it is."""
+        return self.start == self.base and not self.changes
 
-def compose(git: Git, *, tip: str, ours: str, previous: str, managed: Collection[str]) -> Composition:
+
+def compose(git: Git, *, tip: str, ours: str, previous: str, managed: Container[str]) -> Composition:
     """What to change in the tree of ``tip`` so that every managed path is as in ``ours``.
 
     Args:
@@ -56,21 +65,34 @@ def compose(git: Git, *, tip: str, ours: str, previous: str, managed: Collection
         previous: The last commit whose managed paths were ours, from which drift is measured; empty if there is none.
         managed: Every repository path of an old or a new row.
     """
-    differences = list(diff_trees(git, tip, ours))
-    changes = [FileChange(d.path, d.new_oid) for d in differences if d.path in managed]
-    foreign = [d.path for d in differences if not d.new_oid and d.path not in managed]
-    blocking = _in_the_way(foreign, [change.path for change in changes if change.blob])
+    differs, foreign, removed = False, list[TreeDifference](), list[str]()
+    for difference in diff_trees(git, tip, ours):
+        if difference.path not in managed:
+            foreign.append(difference)
+            continue
+        differs = True
+        if not difference.new_oid:
+            removed.append(difference.path)
     drift, conflicts = _drift(git, tip=tip, ours=ours, previous=previous, managed=managed)
+    if not foreign:
+        start = ours if differs else tip
+        return Composition(tip, start, removed=tuple(removed), drift=tuple(drift), conflicts=tuple(conflicts))
+    changes = [FileChange(d.path, d.new_oid) for d in diff_trees(git, tip, ours) if d.path in managed]
+    blocking = _in_the_way(
+        [d.path for d in foreign if not d.new_oid], [change.path for change in changes if change.blob]
+    )
     return Composition(
         base=tip,
+        start=tip,
         changes=(*(FileChange(path) for path in blocking), *changes),
+        removed=(*blocking, *removed),
         drift=(*blocking, *drift),
         conflicts=(*blocking, *conflicts),
     )
 
 
 def _drift(
-    git: Git, *, tip: str, ours: str, previous: str, managed: Collection[str]
+    git: Git, *, tip: str, ours: str, previous: str, managed: Container[str]
 ) -> tuple[Sequence[str], Sequence[str]]:
     if not previous or previous == tip:
         return (), ()

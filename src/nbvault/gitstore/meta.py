@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from nbvault.errors import ConfigurationError, VaultError
@@ -13,10 +15,12 @@ from nbvault.gitstore import records
 from nbvault.gitstore.reader import EMPTY_TREE, BlobReader, commit_info, ls_tree
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.writer import FastImport
+from nbvault.inventory import Rows
 from nbvault.model import NBVAULT, FileChange, Frozen, Person, Problem, Rename, Row, Tombstone
 
 BRANCH = "refs/heads/nbvault/meta"
 FORMAT = 1
+BASE = "inventory/base.jsonl"
 # Reading very many small files costs more than writing one large one again.
 COMPACT_AFTER_DELTAS = 64
 Record = Mapping[str, Any]
@@ -29,7 +33,8 @@ class Meta:
     """The meta branch at one commit. `tip` and `content` are empty in a vault that holds nothing yet.
 
     `kind` is what the tip is: ``checkpoint`` in a session that has not ended, ``content`` before its pushes were
-    confirmed, ``end`` or ``note`` after it; `session` is the one that wrote it.
+    confirmed, ``end`` or ``note`` after it; `session` is the one that wrote it. `touched` says that this value is not,
+    or may by now not be, all of what is at its tip.
     """
 
     root: str
@@ -39,11 +44,12 @@ class Meta:
     content: str = ""
     kind: str = ""
     session: str = ""
-    rows: dict[int, Row] = field(default_factory=dict)
+    rows: Rows = field(default_factory=Rows)
     tombstones: dict[int, Tombstone] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     frozen: tuple[Frozen, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
+    touched: bool = True
 
     @property
     def deltas(self) -> list[str]:
@@ -51,6 +57,7 @@ class Meta:
 
     def apply(self, rows: Iterable[Row], tombstones: Iterable[Tombstone]) -> None:
         """Enter rows and tombstones; a row ends its tombstone and the other way round."""
+        self.touched = True
         for stone in tombstones:
             self.rows.pop(stone.object_id, None)
             self.tombstones[stone.object_id] = stone
@@ -68,19 +75,21 @@ def read_meta(git: Git, tip: str, *, root: str, blobs: BlobReader) -> Meta:
     """
     info = commit_info(git, tip)
     files = {entry.path: entry.oid for entry in ls_tree(git, tip)}
-    wanted = {path: oid for path, oid in files.items() if path.startswith("inventory/") or path in _SMALL}
-    content = dict(blobs.read(list(wanted.values())))
     meta = Meta(root, tip=tip, content=_content_parent(info.parents, info.trailers), files=files)
+    inventory = [path for path in (BASE, *meta.deltas) if path in files]
+    small = [path for path in _SMALL if path in files]
+    blobs.ensure(files[path] for path in (*inventory, *small))
+    content = dict(blobs.read(files[path] for path in small))
     meta.kind = info.trailers.get("Nbvault-Meta", [""])[-1]
     meta.session = info.trailers.get("Nbvault-Session", [""])[-1]
     _read_format(meta, content.get(files.get("format.json", ""), b""))
-    for path in ["inventory/base.jsonl", *meta.deltas]:
-        if path in files:
-            _read_inventory(meta, records.load_lines(content.pop(files[path], b""), name=path))
+    for place, lines in groupby(blobs.lines(files[path] for path in inventory), key=itemgetter(0)):
+        _read_inventory(meta, records.load_lines((line for _, line in lines), name=inventory[place]))
     problems = content.get(files.get("problems.jsonl", ""), b"")
     meta.problems = tuple(records.load_problem(item) for item in records.load_lines(problems, name="problems.jsonl"))
     frozen = content.get(files.get(_ARCHIVE, ""), b"")
     meta.frozen = tuple(records.load_frozen(item) for item in records.load_lines(frozen, name=_ARCHIVE))
+    meta.touched = False
     return meta
 
 
@@ -125,21 +134,18 @@ def _read_format(meta: Meta, data: bytes) -> None:
 
 
 def _read_inventory(meta: Meta, lines: Iterable[Record]) -> None:
-    # One string for each editor, session and language, however many rows name it.
-    shared: dict[str, str] = {}
     for item in lines:
         if "gone" in item:
             meta.apply((), [records.load_tombstone(item)])
         else:
-            row = records.load_row(item, meta.root)
-            editor, since = shared.setdefault(row.editor, row.editor), shared.setdefault(row.since, row.since)
-            meta.apply([row._replace(editor=editor, since=since)], ())
+            meta.apply([records.load_row(item, meta.root)], ())
 
 
 class MetaDraft:
     """The next commit on the meta branch, in the making; nothing is written before `commit`."""
 
     def __init__(self, meta: Meta, *, session: str, at: datetime) -> None:
+        meta.touched = True
         self._meta = meta
         self._session = session
         self._at = at
@@ -222,7 +228,8 @@ class MetaDraft:
         if not self._meta.tip or self._compact:
             self._files["format.json"] = self._format()
         if self._compact:
-            self._compacted()
+            self._forget_deltas()
+            self._meta.files[BASE] = stream.long_blob(self._inventory_lines())
         for path, items in self._appended.items():
             self._files[path] = self._old(path, blobs) + records.dump_lines(items)
         for path, data in self._files.items():
@@ -231,16 +238,19 @@ class MetaDraft:
             self._meta.files.pop(path, None)
         return [
             *(FileChange(path) for path in sorted(self._removed)),
-            *(FileChange(path, self._meta.files[path]) for path in self._files),
+            *(FileChange(path, self._meta.files[path]) for path in (*self._files, *([BASE] if self._compact else []))),
         ]
 
-    def _compacted(self) -> None:
+    def _forget_deltas(self) -> None:
         self._removed = set(self._meta.deltas)
         for path in [path for path in self._files if path.startswith("inventory/delta-")]:
             del self._files[path]
-        rows = (records.dump_row(row, self._meta.root) for _, row in sorted(self._meta.rows.items()))
-        stones = (records.dump_tombstone(stone) for _, stone in sorted(self._meta.tombstones.items()))
-        self._files["inventory/base.jsonl"] = records.dump_lines([*rows, *stones])
+
+    def _inventory_lines(self) -> Iterator[bytes]:
+        for row in self._meta.rows.values():
+            yield records.dump_lines([records.dump_row(row, self._meta.root)])
+        for _, stone in sorted(self._meta.tombstones.items()):
+            yield records.dump_lines([records.dump_tombstone(stone)])
 
     def _format(self) -> bytes:
         meta = self._meta

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha1
@@ -329,15 +329,35 @@ class BlobReader:
             VaultError: an object is missing for good, is no blob, or its bytes are not what its id says.
         """
         wanted = list(oids)
-        self.ensure(wanted)
         if not wanted:
             return
+        with self._asked(wanted) as process:
+            for oid in wanted:
+                yield oid, _read_blob(process, oid)
+
+    def lines(self, oids: Iterable[str]) -> Iterator[tuple[int, bytes]]:
+        """Each line of each object, with the object's place among those asked for; only a piece is in memory at a time.
+
+        Raises:
+            VaultError: as `read`, for a damaged object after its last line: believe nothing before the end.
+        """
+        wanted = list(oids)
+        if not wanted:
+            return
+        with self._asked(wanted) as process:
+            for place, oid in enumerate(wanted):
+                for line in _blob_lines(process, oid):
+                    yield place, line
+
+    @contextmanager
+    def _asked(self, wanted: Sequence[str]) -> Iterator[LongProcess]:
+        """A process that gives these objects one after another; whoever leaves early ends it."""
+        self.ensure(wanted)
         with self._git.offline().spawn("cat-file", "--batch", "--buffer") as process:
             feeder = threading.Thread(target=_feed, args=(process.stdin, wanted), daemon=True)
             feeder.start()
             try:
-                for oid in wanted:
-                    yield oid, _read_blob(process, oid)
+                yield process
                 feeder.join()
                 process.finish()
             finally:
@@ -354,17 +374,38 @@ def _feed(pipe: IO[bytes], oids: Iterable[str]) -> None:
 
 
 def _read_blob(process: LongProcess, oid: str) -> bytes:
+    return b"".join(_blob_pieces(process, oid, _blob_size(process, oid)))
+
+
+def _blob_lines(process: LongProcess, oid: str) -> Iterator[bytes]:
+    rest = b""
+    for data in _blob_pieces(process, oid, _blob_size(process, oid), at_once=_CHUNK_BYTES):
+        *whole, rest = (rest + data).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
+
+
+def _blob_size(process: LongProcess, oid: str) -> int:
     head = process.stdout.readline().decode().split()
     if not head:
         raise process.error()
     if len(head) != 3 or head[1] != "blob":
         raise VaultError(f"Object {oid} is no readable blob: git says {' '.join(head)!r}.")
-    size = int(head[2])
-    data = process.stdout.read(size)
-    if len(data) != size or process.stdout.read(1) != b"\n":
+    return int(head[2])
+
+
+def _blob_pieces(process: LongProcess, oid: str, size: int, *, at_once: int | None = None) -> Iterator[bytes]:
+    """The bytes of a blob, whole or in pieces; the error of a damaged one comes after the last."""
+    digest, left = sha1(b"blob %d\0" % size), size
+    while left:
+        data = process.stdout.read(min(left, at_once or left))
+        if not data:
+            raise process.error()
+        digest.update(data)
+        left -= len(data)
+        yield data
+    if process.stdout.read(1) != b"\n":
         raise process.error()
-    digest = sha1(b"blob %d\0" % size)
-    digest.update(data)
     if digest.hexdigest() != oid:
         raise VaultError(f"Blob {oid} is damaged: its bytes are not what its id says.")
-    return data

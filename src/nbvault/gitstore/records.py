@@ -16,13 +16,13 @@ def dump_lines(items: Iterable[Mapping[str, Any]]) -> bytes:
     return "".join(json.dumps(item, separators=(",", ":")) + "\n" for item in items).encode()
 
 
-def load_lines(data: bytes, *, name: str) -> Iterator[dict[str, Any]]:
-    """The inverse of `dump_lines`.
+def load_lines(data: bytes | Iterable[bytes], *, name: str) -> Iterator[dict[str, Any]]:
+    """The inverse of `dump_lines`, of all bytes at once or line by line.
 
     Raises:
         VaultError: a line is no JSON object; the message names file and line.
     """
-    for number, line in enumerate(data.splitlines(), 1):
+    for number, line in enumerate(data.splitlines() if isinstance(data, bytes) else data, 1):
         if not line.strip():
             continue
         try:

@@ -46,6 +46,16 @@ _CONFIGURATION = {
     "maintenance.auto": "false",
     "protocol.version": "2",
 }
+# Bounds on memory, for every command. Packs are mapped a part at a time, and what is too large for a notebook (the
+# whole inventory in one file) goes through git as a stream.
+_BOUNDS = (
+    *("-c", "core.bigFileThreshold=16m"),
+    *("-c", "core.packedGitWindowSize=8m"),
+    *("-c", "core.packedGitLimit=48m"),
+    *("-c", "core.deltaBaseCacheLimit=32m"),
+    *("-c", "pack.windowMemory=32m"),
+    *("-c", "pack.deltaCacheSize=32m"),
+)
 _OFFLINE = "offline"
 _URL_PASSWORD = re.compile(r"(?<=://)(?:[^/@\s]*:[^/@\s]*|[^/@\s]{20,})@")
 _STDERR_BYTES = 64 * 1024
@@ -223,7 +233,7 @@ class Git:
     ) -> subprocess.Popen[bytes]:
         def start() -> subprocess.Popen[bytes]:
             return subprocess.Popen(
-                ["git", f"--git-dir={self.repo}", *args],
+                ["git", f"--git-dir={self.repo}", *_BOUNDS, *args],
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

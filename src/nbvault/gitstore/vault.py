@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable, MutableMapping
 from dataclasses import dataclass, field
 
 from nbvault.gitstore import conclude, meta
@@ -11,6 +11,7 @@ from nbvault.gitstore.reader import BlobReader, commit_info, ls_tree, missing_ob
 from nbvault.gitstore.remote import Remote
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.upkeep import fetch_turn
+from nbvault.inventory import Blobs
 from nbvault.model import Row
 
 EVERY_BRANCH = "refs/heads/"
@@ -35,7 +36,7 @@ class Vault:
     made_now: bool = False
     refs: dict[str, str] = field(default_factory=dict)
     meta: Meta = field(default_factory=lambda: Meta(""))
-    blob_at: dict[str, str] = field(default_factory=dict)
+    blob_at: MutableMapping[str, str] = field(default_factory=Blobs)
     damaged: list[Row] = field(default_factory=list)
     lost_main: str = ""
 
@@ -114,12 +115,21 @@ class Vault:
 
     def load_tree(self) -> None:
         """Read the tree that the rows describe into `blob_at`."""
-        paths = {row.repo_path for row in self.meta.rows.values()}
-        content = self.meta.content
-        self.blob_at = {e.path: e.oid for e in ls_tree(self.git, content) if e.path in paths} if content else {}
-        self.damaged = [row for row in self.meta.rows.values() if row.repo_path not in self.blob_at]
+        rows, content = self.meta.rows, self.meta.content
+        blobs = Blobs(lambda: (row.repo_path for row in rows.values()))
+        for row in rows.values():
+            blobs[row.repo_path] = ""
+        found = 0
+        for entry in ls_tree(self.git, content) if content else ():
+            if entry.path in blobs:
+                blobs[entry.path] = entry.oid
+                found += 1
+        self.damaged = [row for row in rows.values() if not blobs[row.repo_path]] if found < len(rows) else []
         for row in self.damaged:
-            del self.meta.rows[row.object_id]
+            del rows[row.object_id]
+        for row in self.damaged:
+            blobs.pop(row.repo_path, None)
+        self.blob_at = blobs
 
     def last_conclusion(self) -> str:
         """The newest conclusion that the remote's ``main`` reaches; empty if there is none."""
@@ -200,16 +210,30 @@ class Vault:
         return ours if self.contains(ours, theirs) else theirs
 
     def _choose(self, tip: str) -> None:
-        self.meta = read_meta(self.git, tip, root=self.root, blobs=self.blobs) if tip else Meta(self.root)
+        as_it_was = tip and tip == self.meta.tip and not self.meta.touched
+        if not as_it_was:
+            self.meta = read_meta(self.git, tip, root=self.root, blobs=self.blobs) if tip else Meta(self.root)
         if self.writing:
             self.set_ref(meta.BRANCH, tip)
             self.set_ref(conclude.DAILY, self.meta.content)
             self.set_ref(self.main_ref, self.main)
-        self.load_tree()
+        if not as_it_was:
+            self.load_tree()
 
-    def managed(self, *more: Iterable[str]) -> set[str]:
+    def managed(self, more: Iterable[str]) -> Container[str]:
         """Every repository path of a living row, and those given."""
-        return {row.repo_path for row in self.meta.rows.values()}.union(*more)
+        return _Managed(self.blob_at, frozenset(more))
+
+
+class _Managed:
+    """The paths that are nbvault's: asked for one by one, never listed."""
+
+    def __init__(self, living: Container[str], more: Collection[str]) -> None:
+        self._living = living
+        self._more = more
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._more or path in self._living
 
 
 def _tracked(ref: str) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from itertools import pairwise
+from tempfile import TemporaryFile
 from types import TracebackType
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from nbvault.errors import GitError, VaultError
 from nbvault.gitstore.reader import missing_objects
@@ -20,6 +21,7 @@ from nbvault.gitstore.runner import Git, LongProcess, encode
 from nbvault.model import FileChange, Person
 
 BUFFER_BYTES = 32 * 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 
 _FORBIDDEN_IN_IDENTITY = str.maketrans("", "", "<>\n\r\0")
 _ESCAPES = {ord("\\"): b"\\\\", ord('"'): b'\\"', ord("\n"): b"\\n"}
@@ -164,6 +166,32 @@ class FastImport:
             if self._buffered >= self._buffer_bytes:
                 self._flush()
         return oid
+
+    def long_blob(self, pieces: Iterable[bytes]) -> str:
+        """Store what may be too long to be held in memory, and return its object id; it passes through a file.
+
+        Raises:
+            GitError: that file cannot be written, or fast-import has ended.
+        """
+        self._flush()
+        try:
+            with TemporaryFile(dir=self._git.repo) as file:
+                file.writelines(pieces)
+                return self._copy(file)
+        except OSError as error:
+            raise GitError(f"A file beside {self._git.repo} cannot be written: {error.strerror or error}.") from error
+
+    def _copy(self, file: IO[bytes]) -> str:
+        size = file.tell()
+        file.seek(0)
+        digest = hashlib.sha1(b"blob %d\0" % size)
+        self._write(b"blob\ndata %d\n" % size)
+        while data := file.read(_PIECE_BYTES):
+            digest.update(data)
+            self._write(data)
+        self._write(b"\n")
+        self._present.add(digest.digest())
+        return digest.hexdigest()
 
     def commit(
         self,

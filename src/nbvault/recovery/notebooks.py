@@ -78,7 +78,9 @@ class Notebooks:
         renames: dict[int, tuple[Rename, ...]] = {}
         for rename in read_renames(meta, blobs=vault.blobs):
             renames[rename.object_id] = (*renames.get(rename.object_id, ()), rename)
-        return cls(vault.root, meta.rows | {row.object_id: row for row in vault.damaged}, meta.tombstones, renames)
+        damaged = {row.object_id: row for row in vault.damaged}
+        rows = {**meta.rows, **damaged} if damaged else meta.rows
+        return cls(vault.root, rows, meta.tombstones, renames)
 
     def find(self, path: str) -> Found:
         """The notebook that a person means by a path.

@@ -7,6 +7,7 @@ import ssl
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
@@ -284,8 +285,7 @@ class Transport:
         )
 
     def _url(self, request: Request) -> URL:
-        # A lone surrogate in a name cannot be sent as UTF-8; as "surrogatepass" it is the workspace that refuses it.
-        pairs = [f"{key}={quote(value, safe='', errors='surrogatepass')}" for key, value in request.query.items()]
+        pairs = [f"{key}={_quoted(value)}" for key, value in request.query.items()]
         return URL(self._auth.host + request.endpoint + ("?" + "&".join(pairs) if pairs else ""), encoded=True)
 
     def _timeout(self) -> aiohttp.ClientTimeout:
@@ -324,6 +324,18 @@ class Transport:
             headers={"User-Agent": f"nbvault/{nbvault.__version__}"},
             proxy=self._options.proxy_for(self._auth.host) or None,
         )
+
+
+def _quoted(value: str) -> str:
+    """A value of a query; the folder of a path is quoted once for all that is in it."""
+    folder, slash, name = value.rpartition("/")
+    return f"{_quoted_part(folder)}%2F{quote(name, safe='', errors='surrogatepass')}" if slash else _quoted_part(value)
+
+
+@lru_cache(maxsize=1024)
+def _quoted_part(text: str) -> str:
+    # A lone surrogate in a name cannot be sent as UTF-8; as "surrogatepass" it is the workspace that refuses it.
+    return quote(text, safe="", errors="surrogatepass")
 
 
 def _limiter(requests_per_second: float) -> AsyncLimiter | None:

@@ -1,0 +1,154 @@
+"""The inventory of a vault in memory: the rows by object id, and the blob of each by its repository path.
+
+A million notebooks are a million rows; as Python's own objects one takes a kilobyte, here some hundred bytes. What does
+not fit the compact form (a number of more than 64 bits, as no workspace has them) is kept as it is.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from hashlib import blake2b
+from heapq import merge
+
+from nbvault.compact import INT64, Packed
+from nbvault.model import Language, NotebookFormat, Row
+
+# Folder, repository folder, editor and session as numbers of texts; the two times; language and format.
+_HEAD = struct.Struct("<IIIIqqBB")
+_LANGUAGES = tuple(Language)
+_FORMATS = tuple(NotebookFormat)
+_ABSENT = bytes(20)
+
+
+class Rows(MutableMapping[int, Row]):
+    """Rows by object id, in the order of the ids."""
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self._packed = Packed()
+        self._odd: dict[int, Row] = {}
+        self._texts: list[str] = []
+        self._numbers: dict[str, int] = {}
+        for row in rows:
+            self[row.object_id] = row
+
+    def __len__(self) -> int:
+        return len(self._packed) + len(self._odd)
+
+    def __iter__(self) -> Iterator[int]:
+        return merge(self._packed, sorted(self._odd)) if self._odd else iter(self._packed)
+
+    def __contains__(self, object_id: object) -> bool:
+        return isinstance(object_id, int) and (self._packed.get(object_id) is not None or object_id in self._odd)
+
+    def __getitem__(self, object_id: int) -> Row:
+        packed = self._packed.get(object_id)
+        return self._odd[object_id] if packed is None else self._unpack(object_id, packed)
+
+    def __setitem__(self, object_id: int, row: Row) -> None:
+        packed = self._pack(row) if object_id in INT64 and row.object_id == object_id else None
+        if packed is None:
+            self._packed.remove(object_id)
+            self._odd[object_id] = row
+        else:
+            self._odd.pop(object_id, None)
+            self._packed.put(object_id, packed)
+
+    def __delitem__(self, object_id: int) -> None:
+        if object_id not in self:
+            raise KeyError(object_id)
+        self._packed.remove(object_id)
+        self._odd.pop(object_id, None)
+
+    def _pack(self, row: Row) -> bytes | None:
+        folder, _, name = row.path.rpartition("/")
+        repo_folder, _, repo_name = row.repo_path.rpartition("/")
+        numbers = map(self._number, (folder, repo_folder, row.editor, row.since))
+        kind = (_LANGUAGES.index(row.language), _FORMATS.index(row.format))
+        try:
+            head = _HEAD.pack(*numbers, row.modified_at_ms, row.interactive_at_ms, *kind)
+        except struct.error:
+            return None
+        # Paths without a folder are told from those directly in the root.
+        slashes = bytes(("/" in row.path, "/" in row.repo_path))
+        return head + slashes + f"{name}/{repo_name}".encode("utf-8", "surrogatepass")
+
+    def _unpack(self, object_id: int, packed: bytes) -> Row:
+        folder, repo_folder, editor, since, modified, interactive, language, form = _HEAD.unpack_from(packed)
+        names = packed[_HEAD.size + 2 :].decode("utf-8", "surrogatepass")
+        name, _, repo_name = names.partition("/")
+        texts = self._texts
+        return Row(
+            object_id,
+            f"{texts[folder]}/{name}" if packed[_HEAD.size] else name,
+            f"{texts[repo_folder]}/{repo_name}" if packed[_HEAD.size + 1] else repo_name,
+            _LANGUAGES[language],
+            modified,
+            interactive,
+            texts[editor],
+            _FORMATS[form],
+            texts[since],
+        )
+
+    def _number(self, text: str) -> int:
+        """The number of a text that many rows share."""
+        number = self._numbers.get(text)
+        if number is None:
+            number = self._numbers[text] = len(self._texts)
+            self._texts.append(text)
+        return number
+
+
+class Blobs(MutableMapping[str, str]):
+    """Blob ids by repository path. A path is known by 128 bits of its hash; its text is in the rows.
+
+    Args:
+        paths: Every path that may be here, for those who ask for all of them.
+    """
+
+    def __init__(self, paths: Callable[[], Iterable[str]] = tuple) -> None:
+        self._paths = paths
+        self._packed = Packed()
+        self._odd: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._packed) + len(self._odd)
+
+    def __iter__(self) -> Iterator[str]:
+        return (path for path in self._paths() if path in self)
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, str) and self._find(path) is not None
+
+    def __getitem__(self, path: str) -> str:
+        found = self._find(path)
+        if found is None:
+            raise KeyError(path)
+        return found
+
+    def __setitem__(self, path: str, blob: str) -> None:
+        number, rest = _fingerprint(path)
+        there = self._packed.get(number)
+        if path in self._odd or (there is not None and there[:8] != rest):
+            self._odd[path] = blob
+        else:
+            self._packed.put(number, rest + (bytes.fromhex(blob) or _ABSENT))
+
+    def __delitem__(self, path: str) -> None:
+        if self._find(path) is None:
+            raise KeyError(path)
+        if self._odd.pop(path, None) is None:
+            self._packed.remove(_fingerprint(path)[0])
+
+    def _find(self, path: str) -> str | None:
+        number, rest = _fingerprint(path)
+        there = self._packed.get(number)
+        if there is None or there[:8] != rest:
+            return self._odd.get(path)
+        blob = there[8:]
+        return blob.hex() if blob != _ABSENT else ""
+
+
+def _fingerprint(path: str) -> tuple[int, bytes]:
+    digest = blake2b(path.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return int.from_bytes(digest[:8], "little", signed=True), digest[8:]
