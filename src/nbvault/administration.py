@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nbvault.auth import AuthenticationManager
 from nbvault.backup.forecast import Forecast, Measure, forecast
@@ -13,6 +13,7 @@ from nbvault.backup.sessions import SessionHistory, growth_of, new_session_id
 from nbvault.clock import Clock, SystemClock, iso, parse_iso
 from nbvault.errors import ConfigurationError, NbvaultError, StateError
 from nbvault.gitstore import meta, publish
+from nbvault.gitstore.epochs import Lineage, Successor
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import MetaDraft, Record, read_records
 from nbvault.gitstore.reader import BlobReader, resolve
@@ -63,6 +64,8 @@ class Health:
     proven: AuditEvent | None = None
     growth: Forecast | None = None
     frozen: tuple[Frozen, ...] = ()
+    lineage: Lineage = field(default_factory=Lineage)
+    successor: Successor | None = None
 
 
 def held_by(row: SessionRow) -> int:
@@ -114,6 +117,7 @@ def look_at(settings: Settings, *, clock: Clock | None = None) -> Health:
             source = "vault" if sessions else ""
         local = sizes(vault.git)
         measures, frozen = _from_records(vault, notes, fetching=remote.reachable)
+        lineage, successor = vault.known_epochs()
     drills = [event for event in reversed(audit) if event.action == DRILL]
     return Health(
         sessions=sessions[:SHOWN_SESSIONS],
@@ -129,6 +133,8 @@ def look_at(settings: Settings, *, clock: Clock | None = None) -> Health:
         proven=next((event for event in drills if event.result == "ok"), None),
         growth=forecast(measures, now=(clock or SystemClock()).now()),
         frozen=frozen,
+        lineage=lineage,
+        successor=successor,
     )
 
 
@@ -140,7 +146,8 @@ def _from_records(vault: Vault, notes: list[str], *, fetching: bool) -> tuple[li
             return [], ()
         blobs = BlobReader(vault.git, vault.remote.fetch_objects if fetching else None)
         known = meta.read_lightly(vault.git, tip, root=vault.root, blobs=blobs)
-        return [*_measures(read_records(known, "sessions", blobs=blobs, months=MONTHS))], known.frozen
+        sessions, after = read_records(known, "sessions", blobs=blobs, months=MONTHS), vault.known_epochs()[0].after
+        return [*_measures(each for each in sessions if str(each["session"]) > after)], known.frozen
     except NbvaultError as error:
         notes.append(f"How the vault grows is not known: {error}")
         return [], ()

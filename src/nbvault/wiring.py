@@ -27,6 +27,7 @@ from nbvault.errors import (
 )
 from nbvault.gitstore.cache import Cache, open_cache, opened_as_it_is
 from nbvault.gitstore.lease import Lease, Sightings
+from nbvault.gitstore.lineage import ended
 from nbvault.gitstore.meta import read_records
 from nbvault.gitstore.process import is_alive, this_process
 from nbvault.gitstore.remote import Remote, remote_url
@@ -121,12 +122,21 @@ class Recorder:
 
 
 @contextmanager
-def opened_vault(settings: Settings, *, writing: bool = False, clock: Clock | None = None) -> Iterator[Vault]:
+def opened_vault(
+    settings: Settings,
+    *,
+    writing: bool = False,
+    rotating: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    clock: Clock | None = None,
+) -> Iterator[Vault]:
     """The vault that the settings name, not refreshed yet.
 
     Args:
         writing: Hold the process lock of the local repository, mend it, and move its branches. Otherwise it is taken
             as it is, also while a sync runs on it; only where there is none is one made.
+        rotating: Also a vault that has ended, or not begun, may be written to.
+        say: Told what a reader should know of what cannot be read.
 
     Raises:
         ConfigurationError: no git, no usable path, or a remote that cannot be one.
@@ -150,7 +160,17 @@ def opened_vault(settings: Settings, *, writing: bool = False, clock: Clock | No
         auth = AuthenticationManager(settings)
         remote = Remote(cache.git, url, token=auth.git_token, clock=clock)
         root, branch = settings.workspace.root, settings.vault.branch
-        yield Vault(cache.git, remote, root, branch, writing=writing, made_now=cache.created)
+        yield Vault(
+            cache.git,
+            remote,
+            root,
+            branch,
+            writing=writing,
+            made_now=cache.created,
+            rotating=rotating,
+            earlier=frozenset(remote_url(each, base=path.parent) for each in settings.vault.earlier),
+            say=say,
+        )
     finally:
         lock.release()
 
@@ -166,7 +186,7 @@ def read_vault(settings: Settings, *, warn: Callable[[str], None], clock: Clock 
         RemoteUnreachable: the remote does not answer, and nothing was fetched before.
         NbvaultError: as `opened_vault` and `Vault.refresh`.
     """
-    with opened_vault(settings, clock=clock) as vault:
+    with opened_vault(settings, say=warn, clock=clock) as vault:
         try:
             vault.refresh()
         except RemoteUnreachable as error:
@@ -174,6 +194,8 @@ def read_vault(settings: Settings, *, warn: Callable[[str], None], clock: Clock 
             if not vault.meta.tip:
                 raise
             warn(f"{error.message} What follows is the vault as of the last fetch.")
+        if successor := vault.meta.successor:
+            warn(f"{ended(successor, trusted=vault.past.trusts(successor.remote))} What follows is this vault's.")
         yield vault
 
 

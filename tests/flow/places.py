@@ -97,12 +97,13 @@ class Machine:
     workspace: Mapping[str, Any] = field(default_factory=dict)
     sync_keys: Mapping[str, Any] = field(default_factory=dict)
     path: str = ""
+    remote: str = ""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         sections = {
             "workspace": {"host": self.emulator.workspace_url, "token": "env:WS", "retry_s": 0.5, **self.workspace},
-            "vault": {"remote": self.emulator.git_url, "token": "env:GT"},
+            "vault": {"remote": self.remote or self.emulator.git_url, "token": "env:GT"},
             "sync": {"lease_stale_s": 2, **self.sync_keys},
         }
         lines = []

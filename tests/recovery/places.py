@@ -83,6 +83,7 @@ class Desk:
     diary: list[Day] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     clock: Any = field(default_factory=SteppingClock)
+    remote: str = ""
 
     @property
     def local(self) -> Path:
@@ -101,7 +102,7 @@ class Desk:
             "NBVAULT_WORKSPACE__HOST": self.emulator.workspace_url,
             "NBVAULT_WORKSPACE__TOKEN": "env:WS",
             "NBVAULT_WORKSPACE__RETRY_S": "0.3",
-            "NBVAULT_VAULT__REMOTE": self.emulator.git_url,
+            "NBVAULT_VAULT__REMOTE": self.remote or self.emulator.git_url,
             "NBVAULT_VAULT__TOKEN": "env:GT",
         }
 

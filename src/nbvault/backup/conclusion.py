@@ -160,7 +160,7 @@ class Conclusion:
         """A commit whose tree is that where the composition starts, changed as it says."""
         git = self._vault.git
         at = max([self._at, *(commit_info(git, parent).committed_at for parent in parents)])
-        with FastImport(git, fetch_missing=self._vault.remote.fetch_objects) as stream:
+        with FastImport(git, fetch_missing=self._vault.past.fetch_objects) as stream:
             mark = stream.commit(
                 ref,
                 parents=parents,

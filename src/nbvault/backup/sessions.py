@@ -52,6 +52,8 @@ class SessionHistory:
         names = [str(record["session"]) for record in records]
         slices = [int(record["slice"]) for record in records if record.get("slice") is not None]
         ended = next((record for record in reversed(records) if record.get("look") is not None), None)
+        # What an earlier epoch held is in another repository.
+        counted = [record for record in records if str(record["session"]) > vault.meta.lineage.after]
         unrecorded = vault.meta.session if vault.meta.kind in ("checkpoint", "content") else ""
         return cls(
             last=max([*names, vault.meta.session], default=""),
@@ -61,7 +63,7 @@ class SessionHistory:
             # What was held must be held again, or it would be forgotten where it waits.
             last_look=int(ended["look"]) if ended and not ended.get("held_deletions") else None,
             unreadable=frozenset(map(str, ended.get("unreadable_folders", ()))) if ended else frozenset(),
-            growth=next((found for record in reversed(records) if (found := growth_of(record))), None),
+            growth=next((found for record in reversed(counted) if (found := growth_of(record))), None),
         )
 
     def unfinished(self, holder_of_lease: str) -> list[str]:

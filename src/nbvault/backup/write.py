@@ -245,7 +245,7 @@ class VaultWriter:
     def _open(self) -> FastImport:
         if self._stream is None:
             self._stream = self._stack.enter_context(
-                FastImport(self._vault.git, fetch_missing=self._vault.remote.fetch_objects)
+                FastImport(self._vault.git, fetch_missing=self._vault.past.fetch_objects)
             )
         return self._stream
 

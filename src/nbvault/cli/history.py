@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 @click.option("--deleted", is_flag=True, help="What is gone there (a notebook, a folder or a glob), or everywhere.")
 @config_option
 @json_option
-def command(*, path: str, deleted: bool, as_json: bool) -> None:
+def command(*, path: str, deleted: bool, as_json: bool) -> int:
     """The versions of a notebook, newest first, across renames; also of one that was deleted.
 
-    With --deleted, the notebooks that are gone: since when, by whom if known, and the last good version.
+    With --deleted, the notebooks that are gone: since when, by whom if known, and the last good version. Ends with 3 if
+    an earlier epoch of the vault could not be read.
     """
     from nbvault.wiring import read_vault
 
@@ -35,6 +36,7 @@ def command(*, path: str, deleted: bool, as_json: bool) -> None:
             _tell_gone(vault, path, as_json=as_json)
         else:
             _tell_versions(vault, path, as_json=as_json)
+        return 3 if vault.past.gaps else 0
 
 
 def _tell_versions(vault: Vault, path: str, *, as_json: bool) -> None:

@@ -37,6 +37,7 @@ COMMANDS = {
     "doctor": "Whether everything that a backup needs is in order.",
     "convert": "The vault as Git folders in the workspace.",
     "rollback": "Take a conversion back.",
+    "rotate": "Go on in a new repository.",
     "problems": "What could not be backed up.",
     "archive": "Close engagements: look at them weekly, hand them over.",
     "state": "The index of sessions for people and dashboards.",

@@ -47,8 +47,9 @@ def opened_restorer(settings: Settings) -> Iterator[Restorer]:
     def connect() -> WorkspaceClient:
         return WorkspaceClient(AuthenticationManager(settings), options=ClientOptions.of(settings), clock=clock)
 
-    with opened_vault(settings) as vault:
+    with opened_vault(settings, say=output.note) as vault:
         vault.refresh()
+        vault.past.refuse_unless_in_force()
         with opened_restores(vault, clock=clock) as branch:
             yield Restorer(vault, branch, connect, clock, this_process(settings.vault.path), is_alive)
 

@@ -34,10 +34,11 @@ _TOLD_EVERY_S = 5.0
 @json_option
 def command(
     *, text: str, place: str, at: str | None, all_versions: bool, regex: bool, ignore_case: bool, as_json: bool
-) -> None:
+) -> int:
     """Where a text stands in the notebooks of the vault: path, cell, line.
 
-    With --all-versions each line tells from when until when it was there, the newest versions first.
+    With --all-versions each line tells from when until when it was there, the newest versions first; it ends with 3 if
+    an earlier epoch of the vault could not be read.
     """
     from nbvault.recovery.needle import Needle
     from nbvault.recovery.search import search, search_all
@@ -54,6 +55,7 @@ def command(
             found = search(vault, needle, place=place, at=at or "", progress=progress)
         with output.unless_nobody_reads():
             _tell(found, progress, as_json=as_json)
+        return 3 if vault.past.gaps else 0
 
 
 class _Progress:

@@ -74,6 +74,8 @@ def _as_json(health: Health) -> dict[str, Any]:
         "archive": {"patterns": [frozen._asdict() for frozen in health.frozen], "notebooks": _archived(health)},
         "sessions": [_session_json(row) for row in health.sessions],
         "source": health.source,
+        "epochs": _epochs_json(health),
+        "successor": health.successor.remote if health.successor else None,
         "notes": list(health.notes),
     }
 
@@ -82,6 +84,12 @@ def _archived(health: Health) -> int:
     """How many notebooks the last session did not look at because their folders rest."""
     ended = next((row for row in health.sessions if row.status in (Status.COMPLETE, Status.PARTIAL)), None)
     return int(ended.metadata.get("counts", {}).get("archived", 0)) if ended and health.frozen else 0
+
+
+def _epochs_json(health: Health) -> list[dict[str, Any]]:
+    lineage = health.lineage
+    earlier = [{"epoch": e.epoch, "remote": e.remote, "since": e.since, "until": e.until} for e in lineage.earlier]
+    return [*earlier, {"epoch": lineage.epoch, "remote": None, "since": lineage.at or None, "until": None}]
 
 
 def _drill_json(event: AuditEvent | None) -> dict[str, Any] | None:
@@ -108,6 +116,7 @@ def _error(row: SessionRow) -> str:
 
 
 def _tell(health: Health) -> None:
+    _tell_epochs(health)
     _tell_protection(health)
     _tell_drills(health)
     if health.running:
@@ -149,6 +158,15 @@ def _tell_growth(health: Health) -> None:
 
 def _when(at: datetime | None) -> str:
     return f"in {at:%B %Y}" if at else "in no time that matters"
+
+
+def _tell_epochs(health: Health) -> None:
+    if found := health.successor:
+        output.say(f"This vault ended at {found.at}. It goes on at {shown(found.remote)}.", style="red")
+    for epoch in health.lineage.earlier:
+        output.say(f"Epoch {epoch.epoch}: {epoch.since[:10]} to {epoch.until[:10]}, at {shown(epoch.remote)}")
+    if health.lineage.earlier:
+        output.say(f"Epoch {health.lineage.epoch}: since {health.lineage.at[:10]}.")
 
 
 def _tell_protection(health: Health) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -12,7 +12,17 @@ from typing import Any
 
 from nbvault.errors import ConfigurationError, VaultError
 from nbvault.gitstore import records
-from nbvault.gitstore.reader import EMPTY_TREE, BlobReader, commit_info, ls_tree
+from nbvault.gitstore.epochs import (
+    EPOCHS,
+    SUCCESSOR,
+    Force,
+    Lineage,
+    Successor,
+    dump,
+    load_lineage,
+    load_successor,
+)
+from nbvault.gitstore.reader import EMPTY_TREE, BlobReader, commit_info, ls_tree, missing_objects
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.writer import FastImport
 from nbvault.inventory import Rows
@@ -21,11 +31,13 @@ from nbvault.model import NBVAULT, FileChange, Frozen, Person, Problem, Rename, 
 BRANCH = "refs/heads/nbvault/meta"
 FORMAT = 1
 BASE = "inventory/base.jsonl"
+# Of a vault that follows another or is followed by one: programs that know no epochs must not write to it.
+FORMAT_WITH_EPOCHS = 2
 # Reading very many small files costs more than writing one large one again.
 COMPACT_AFTER_DELTAS = 64
 Record = Mapping[str, Any]
 _ARCHIVE = "archive.jsonl"
-_SMALL = ("format.json", "problems.jsonl", _ARCHIVE)
+_SMALL = ("format.json", "problems.jsonl", _ARCHIVE, EPOCHS, SUCCESSOR)
 
 
 @dataclass(slots=True)
@@ -38,6 +50,7 @@ class Meta:
     """
 
     root: str
+    format: int = FORMAT
     created: str = ""
     compacted: str = ""
     tip: str = ""
@@ -48,6 +61,8 @@ class Meta:
     tombstones: dict[int, Tombstone] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     frozen: tuple[Frozen, ...] = ()
+    lineage: Lineage = field(default_factory=Lineage)
+    successor: Successor | None = None
     files: dict[str, str] = field(default_factory=dict)
     touched: bool = True
 
@@ -89,6 +104,10 @@ def read_meta(git: Git, tip: str, *, root: str, blobs: BlobReader) -> Meta:
     meta.problems = tuple(records.load_problem(item) for item in records.load_lines(problems, name="problems.jsonl"))
     frozen = content.get(files.get(_ARCHIVE, ""), b"")
     meta.frozen = tuple(records.load_frozen(item) for item in records.load_lines(frozen, name=_ARCHIVE))
+    if EPOCHS in files:
+        meta.lineage = load_lineage(content[files[EPOCHS]])
+    if SUCCESSOR in files:
+        meta.successor = load_successor(content[files[SUCCESSOR]])
     meta.touched = False
     return meta
 
@@ -107,6 +126,15 @@ def read_lightly(git: Git, tip: str, *, root: str, blobs: BlobReader) -> Meta:
     return meta
 
 
+def read_epochs(git: Git, tip: str) -> tuple[Lineage, Successor | None]:
+    """What commit ``tip`` of the meta branch says of epochs, as far as it is here; asks no remote."""
+    files = {entry.path: entry.oid for entry in ls_tree(git, tip) if entry.path in (EPOCHS, SUCCESSOR)}
+    here = {path: oid for path, oid in files.items() if not missing_objects(git, [oid])}
+    content = dict(BlobReader(git).read(here.values()))
+    lineage = load_lineage(content[here[EPOCHS]]) if EPOCHS in here else Lineage()
+    return lineage, load_successor(content[here[SUCCESSOR]]) if SUCCESSOR in here else None
+
+
 def _content_parent(parents: Sequence[str], trailers: Mapping[str, Sequence[str]]) -> str:
     described = trailers.get("Nbvault-Content", [""])[-1]
     if described and described not in parents:
@@ -120,9 +148,9 @@ def _read_format(meta: Meta, data: bytes) -> None:
         version, root = int(found["format"]), str(found["root"])
     except (ValueError, KeyError, TypeError) as error:
         raise VaultError("The vault's format.json is missing or damaged.") from error
-    if version > FORMAT:
+    if version > FORMAT_WITH_EPOCHS:
         raise ConfigurationError(
-            f"The vault has format {version}; this nbvault knows formats up to {FORMAT}.",
+            f"The vault has format {version}; this nbvault knows formats up to {FORMAT_WITH_EPOCHS}.",
             hint="Install a newer nbvault.",
         )
     if root != meta.root:
@@ -130,6 +158,7 @@ def _read_format(meta: Meta, data: bytes) -> None:
             f"The vault backs up {root}, but the configuration says workspace.root = {meta.root}.",
             hint="Another root is another vault: use another repository, or set the root back.",
         )
+    meta.format = version
     meta.created, meta.compacted = str(found.get("created", "")), str(found.get("compacted", ""))
 
 
@@ -191,6 +220,12 @@ class MetaDraft:
         if found := list(items):
             self._appended.setdefault(f"records/{kind}-{self._at:%Y-%m}.jsonl", []).extend(found)
 
+    def end_epoch(self, successor: Successor) -> None:
+        """Say who goes on; from then on no session may write here."""
+        self._meta.format, self._meta.successor = FORMAT_WITH_EPOCHS, successor
+        self._files[SUCCESSOR] = dump(successor)
+        self._files["format.json"] = self._format()
+
     def commit(
         self,
         stream: FastImport,
@@ -200,23 +235,25 @@ class MetaDraft:
         blobs: BlobReader,
         sha_of: Callable[[str], str] = lambda mark: mark,
         committer: Person = NBVAULT,
+        ref: str = BRANCH,
     ) -> str:
         """Write the commit into the stream and return its mark.
 
         Args:
             content: The commit on ``backup/daily`` that the rows describe, as sha or mark; empty before there is one.
             sha_of: Turns a mark into a sha, for the trailer.
+            ref: The local ref that moves.
         """
         changes = self._changes(stream, blobs)
         sha = sha_of(content) if content else ""
         mark = stream.commit(
-            BRANCH,
+            ref,
             parents=[parent for parent in (self._meta.tip, content) if parent],
             author=committer,
             committer=committer,
             authored_at=self._at,
             committed_at=self._at,
-            message=_message(kind, self._session, sha),
+            message=message(kind, self._session, sha),
             changes=changes,
             # The first meta commit must not begin with the tree of its content parent.
             tree=None if self._meta.tip else EMPTY_TREE,
@@ -230,6 +267,10 @@ class MetaDraft:
         if self._compact:
             self._forget_deltas()
             self._meta.files[BASE] = stream.long_blob(self._inventory_lines())
+        if self._meta.lineage.state is Force.READY:
+            # Whoever writes has seen that the epoch before names this one.
+            self._meta.lineage = replace(self._meta.lineage, state=Force.BEGUN)
+            self._files[EPOCHS] = dump(self._meta.lineage)
         for path, items in self._appended.items():
             self._files[path] = self._old(path, blobs) + records.dump_lines(items)
         for path, data in self._files.items():
@@ -255,7 +296,7 @@ class MetaDraft:
     def _format(self) -> bytes:
         meta = self._meta
         meta.created = meta.created or f"{self._at:%Y-%m-%dT%H:%M:%SZ}"
-        found = {"format": FORMAT, "root": meta.root, "created": meta.created, "compacted": meta.compacted}
+        found = {"format": meta.format, "root": meta.root, "created": meta.created, "compacted": meta.compacted}
         return json.dumps(found, indent=1).encode() + b"\n"
 
     def _old(self, path: str, blobs: BlobReader) -> bytes:
@@ -263,7 +304,8 @@ class MetaDraft:
         return dict(blobs.read([oid]))[oid] if oid else b""
 
 
-def _message(kind: str, session: str, content: str) -> str:
+def message(kind: str, session: str, content: str) -> str:
+    """What a commit of the meta branch says of itself."""
     trailers = [f"Nbvault-Session: {session}", f"Nbvault-Meta: {kind}"]
     trailers += [f"Nbvault-Content: {content}"] if content else []
     return f"{kind} {session}\n\n" + "\n".join(trailers) + "\n"

@@ -177,16 +177,20 @@ def log(
     yield from _log(git, options, changes=changes or bool(paths))
 
 
-def blob_log(git: Git, tip: str) -> Iterator[tuple[Commit, tuple[TreeDifference, ...]]]:
+def blob_log(git: Git, tip: str, *, exclude: Sequence[str] = ()) -> Iterator[tuple[Commit, tuple[TreeDifference, ...]]]:
     """The history of ``tip`` along first parents, newest first: each commit with the files that it set or removed.
 
     Needs commits and trees only, no blobs.
 
+    Args:
+        exclude: Nothing that these commits can reach.
+
     Raises:
         GitError: the tip is not here.
     """
+    tips = (tip, *(f"^{sha}" for sha in exclude))
     shape = ("-z", f"--format=tformat:{_FORMAT}", "--raw", "--no-abbrev", "--no-renames", "--root", "--first-parent")
-    with git.offline().spawn("log", *shape, "--encoding=UTF-8", "--no-color", "--no-mailmap", tip, "--") as process:
+    with git.offline().spawn("log", *shape, "--encoding=UTF-8", "--no-color", "--no-mailmap", *tips, "--") as process:
         tokens = _tokens(process)
         token = next(tokens, None)
         while token is not None:

@@ -101,6 +101,7 @@ class Remote:
 
     Args:
         url: As from `remote_url`.
+        name: What git calls it; the local repository's configuration knows ``origin`` only.
         token: Asked before every command, so that a token may change; None for none. Used for http(s) only.
         attempts: How often a command is tried where the remote does not answer.
         patience_s: No further attempt is begun after that many seconds.
@@ -112,6 +113,7 @@ class Remote:
         git: Git,
         url: str,
         *,
+        name: str = NAME,
         token: Callable[[], str | None] = lambda: None,
         attempts: int = 5,
         patience_s: float = 60.0,
@@ -120,6 +122,7 @@ class Remote:
     ) -> None:
         self._git = git
         self.url = url
+        self._name = name
         self._token = token
         self._attempts = attempts
         self._patience_s = patience_s
@@ -128,9 +131,22 @@ class Remote:
 
     def seen_from(self, git: Git) -> Remote:
         """The same remote, with the same credentials and patience, for another local repository."""
+        return self._like(git, self.url, self._name)
+
+    def elsewhere(self, url: str, *, name: str) -> Remote:
+        """Another remote of this local repository, which is given the same credentials.
+
+        Args:
+            url: As from `remote_url`, and one that may have them.
+            name: Not ``origin``; a word.
+        """
+        return self._like(self._git, url, name)
+
+    def _like(self, git: Git, url: str, name: str) -> Remote:
         return Remote(
             git,
-            self.url,
+            url,
+            name=name,
             token=self._token,
             attempts=self._attempts,
             patience_s=self._patience_s,
@@ -229,11 +245,11 @@ class Remote:
 
     def _fetch(self, variant: Sequence[str], refspecs: Sequence[str]) -> None:
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", *filter(None, variant))
-        self._retried(lambda: self._command(self._git, "fetch", *options, NAME, *refspecs))
+        self._retried(lambda: self._command(self._git, *self._known(), "fetch", *options, self._name, *refspecs))
 
     def _fetch_chunk(self, names: bytes) -> None:
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", f"--filter={FILTER}")
-        command = ("-c", "fetch.negotiationAlgorithm=noop", "fetch", *options, "--stdin", NAME)
+        command = (*self._known(), "-c", "fetch.negotiationAlgorithm=noop", "fetch", *options, "--stdin", self._name)
         try:
             self._retried(lambda: self._command(self._git, *command, stdin=names))
         except GitError as error:
@@ -243,14 +259,26 @@ class Remote:
                 ) from error
             raise
 
+    def _known(self) -> tuple[str, ...]:
+        """What tells git of a remote that its configuration does not name: one that gives missing objects, too."""
+        if self._name == NAME:
+            return ()
+        settings = {"url": self.url, "promisor": "true", "partialCloneFilter": FILTER}
+        return tuple(part for key, value in settings.items() for part in ("-c", f"remote.{self._name}.{key}={value}"))
+
+    @property
+    def _memory(self) -> str:
+        """Where the configuration says what this remote refused before."""
+        return _MEMORY if self._name == NAME else f"nbvault.{self._name}.fetch"
+
     def _refused(self) -> frozenset[str]:
         """What this remote refused before: ``filter``, ``depth``, or both."""
-        return frozenset(self._git.run("config", "--local", "--get", _MEMORY, ok=(0, 1)).text.split())
+        return frozenset(self._git.run("config", "--local", "--get", self._memory, ok=(0, 1)).text.split())
 
     def _remember_refusals(self, wanted: tuple[str, str], taken: tuple[str, str]) -> None:
         refused = {name for name, old, new in zip(("filter", "depth"), wanted, taken, strict=True) if old != new}
         if refused - self._refused():
-            configure(self._git, {_MEMORY: " ".join(sorted(refused | self._refused()))})
+            configure(self._git, {self._memory: " ".join(sorted(refused | self._refused()))})
 
     def _command(self, git: Git, *args: str, stdin: bytes | None = None, ok: Sequence[int] = (0,)) -> Completed:
         """One command that talks to the remote, with credentials asked for anew."""

@@ -55,6 +55,16 @@ class RestoreBranch:
         """Reads what restores have saved; fetches what is not here."""
         return BlobReader(self._git, self._remote.fetch_objects)
 
+    def of_epoch(self, remote: Remote) -> RestoreBranch:
+        """The branch of an earlier epoch, as its remote has it now; for reading.
+
+        Raises:
+            AuthenticationError, RemoteUnreachable, GitError: it cannot be had.
+        """
+        branch = RestoreBranch(self._git, remote.seen_from(self._git), clock=self._clock)
+        branch.see(remote.ls_remote().get(BRANCH, ""))
+        return branch
+
     def see(self, tip: str) -> None:
         """Take the remote's tip as `ls_remote` told it, and fetch its trees if they are not here.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, MutableMapping
+from collections.abc import Callable, Collection, Container, Iterable, MutableMapping
 from dataclasses import dataclass, field
 
 from nbvault.gitstore import conclude, meta
+from nbvault.gitstore.epochs import Lineage, Successor
+from nbvault.gitstore.lineage import Past
 from nbvault.gitstore.meta import Meta, read_meta
 from nbvault.gitstore.reader import BlobReader, commit_info, ls_tree, missing_objects, resolve
 from nbvault.gitstore.remote import Remote
@@ -24,8 +26,12 @@ class Vault:
 
     `refs` are the remote's at the last `refresh`. `blob_at` has the blob id of every row's path in the content commit
     that the meta branch describes. `damaged` names rows whose file is missing there: they are not believed. Only a
-    `writing` one, whose holder has the process lock, moves the local branches. `made_now`: there was no local
-    repository before.
+    `writing` one, whose holder has the process lock, moves the local branches. It must be in force, unless it is
+    `rotating`. `made_now`: there was no local repository before. `past` are the earlier epochs.
+
+    Args:
+        earlier: Where earlier epochs may be asked besides where the remote is, as from `remote_url`.
+        say: Told what a reader should know of what cannot be read.
     """
 
     git: Git
@@ -34,11 +40,18 @@ class Vault:
     branch: str = "main"
     writing: bool = False
     made_now: bool = False
+    rotating: bool = False
+    earlier: frozenset[str] = frozenset()
+    say: Callable[[str], None] = lambda _: None
+    past: Past = field(init=False)
     refs: dict[str, str] = field(default_factory=dict)
     meta: Meta = field(default_factory=lambda: Meta(""))
     blob_at: MutableMapping[str, str] = field(default_factory=Blobs)
     damaged: list[Row] = field(default_factory=list)
     lost_main: str = ""
+
+    def __post_init__(self) -> None:
+        self.past = Past(self, listed=self.earlier, say=self.say)
 
     @property
     def main_ref(self) -> str:
@@ -56,7 +69,7 @@ class Vault:
 
     @property
     def blobs(self) -> BlobReader:
-        return BlobReader(self.git, self.remote.fetch_objects)
+        return BlobReader(self.git, self.past.fetch_objects)
 
     @property
     def is_new(self) -> bool:
@@ -71,6 +84,7 @@ class Vault:
 
         Raises:
             AuthenticationError, RemoteUnreachable, ConfigurationError: as `Remote`.
+            ConfigurationError: also if it is opened for writing and not in force.
             VaultError: the meta branch is damaged.
         """
         self.refs = self.remote.ls_remote()
@@ -112,6 +126,11 @@ class Vault:
             if chosen := own if newer else fetched:
                 self.refs[ref] = chosen
         self._choose(self.refs.get(meta.BRANCH, ""))
+
+    def known_epochs(self) -> tuple[Lineage, Successor | None]:
+        """What the newest meta branch that is here says of epochs; asks no remote."""
+        tip = resolve(self.git, _tracking(meta.BRANCH)) or resolve(self.git, meta.BRANCH)
+        return meta.read_epochs(self.git, tip) if tip else (Lineage(), None)
 
     def load_tree(self) -> None:
         """Read the tree that the rows describe into `blob_at`."""
@@ -213,6 +232,8 @@ class Vault:
         as_it_was = tip and tip == self.meta.tip and not self.meta.touched
         if not as_it_was:
             self.meta = read_meta(self.git, tip, root=self.root, blobs=self.blobs) if tip else Meta(self.root)
+        if self.writing and not self.rotating:
+            self.past.refuse_unless_in_force()
         if self.writing:
             self.set_ref(meta.BRANCH, tip)
             self.set_ref(conclude.DAILY, self.meta.content)

@@ -61,6 +61,7 @@ def blame(vault: Vault, path: str, *, at: str = "") -> Blame:
             hint=f"`nbvault history '{found.path}'` shows when it was.",
         )
     versions = [v for v in history(vault, path, notebooks=notebooks) if when is None or v.session <= when.session]
+    vault.past.refuse_gaps()
     kept = [version for version in reversed(versions) if version.change is not Change.DELETED]
     contents = [content_at(vault, stays, Moment(each.commit, each.session, "")) for each in kept]
     known = [(version, content) for version, content in zip(kept, contents, strict=True) if content]

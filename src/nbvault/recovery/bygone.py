@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from nbvault.clock import iso
-from nbvault.gitstore.reader import LogEntry, log
+from nbvault.gitstore.reader import LogEntry
 from nbvault.gitstore.vault import Vault
 from nbvault.model import UNKNOWN, Person, Tombstone
 from nbvault.recovery.history import session_of
@@ -67,7 +67,6 @@ def bygone(vault: Vault, place: str = "") -> list[Gone]:
     stones = [stone for stone in notebooks.stones.values() if is_meant(stone.path)]
     if not stones:
         return []
-    vault.whole_history()
     traces = {stone.object_id: _Trace(stone) for stone in stones}
     _follow(vault, traces.values())
     found = sorted(traces.values(), key=lambda trace: trace.stone.path)
@@ -108,7 +107,7 @@ def _follow(vault: Vault, traces: Iterable[_Trace]) -> None:
         in_session.setdefault(trace.stone.session, []).append(trace)
     paths = list(at_path) if len(at_path) <= _FEW else []
     left = sum(map(len, at_path.values()))
-    for entry in log(vault.git, vault.meta.content, first_parent=True, paths=paths, changes=True):
+    for entry in vault.past.content_log(paths=paths, changes=True):
         for trace in in_session.pop(session_of(entry), ()):
             trace.session = entry
         for status, path in entry.changes:

@@ -100,6 +100,8 @@ class _Pair:
 
     def _newest(self) -> _Version:
         versions = self._history()
+        if not versions:
+            self.vault.past.refuse_gaps()
         if versions[0].change is Change.DELETED:
             return self._read(_label(versions[0]), None)
         return self._read(_label(versions[0]), content_now(self.vault, self._found))
@@ -108,6 +110,7 @@ class _Pair:
         """The version before the one at a moment, or before the newest."""
         versions = [each for each in self._history() if when is None or each.session <= when.session]
         if len(versions) < 2:
+            self.vault.past.refuse_gaps()
             return self._read("before its first version", None)
         before = versions[1]
         if before.change is Change.DELETED:

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from nbvault.clock import iso
-from nbvault.gitstore.reader import LogEntry, log
+from nbvault.gitstore.reader import LogEntry
 from nbvault.gitstore.vault import Vault
 from nbvault.model import UNKNOWN, Person
 from nbvault.recovery.notebooks import Notebooks, Stay
@@ -59,7 +59,8 @@ def history(vault: Vault, path: str, *, notebooks: Notebooks | None = None) -> l
 
     Follows the renames that sessions recorded, never Git's similarity. A return after a deletion is ``added`` at the
     same path and ``renamed`` at another; a change of language is ``modified``. Fetches the history's commits and trees
-    once if they are not here, never a blob.
+    once if they are not here, never a blob. What was in an earlier epoch that cannot be had (`vault.past.gaps`) is left
+    out.
 
     Raises:
         ConfigurationError: no notebook was ever at that path, or nothing was backed up yet.
@@ -67,17 +68,16 @@ def history(vault: Vault, path: str, *, notebooks: Notebooks | None = None) -> l
     """
     known = notebooks or Notebooks.of(vault)
     stays = known.stays(known.find(path).object_id)
-    vault.whole_history()
-    reader = _Commits(vault)
+    reader = _Commits(vault, stays[0].since)
     found: list[Version] = []
     before: Stay | None = None
     gone = False
     for stay in stays:
         versions = list(_versions(reader, stay, _arrival(before, stay, gone=gone)))
-        gone = versions[-1].change is Change.DELETED
+        gone = bool(versions) and versions[-1].change is Change.DELETED
         before = stay
         found += versions
-    return found[::-1]
+    return [version for version in reversed(found) if version.session > vault.past.told_since]
 
 
 def _arrival(before: Stay | None, stay: Stay, *, gone: bool) -> Change:
@@ -96,6 +96,7 @@ class _Commits:
     """
 
     vault: Vault
+    back_to: str
     _known: dict[str, list[LogEntry]] = field(default_factory=dict)
     _all: list[LogEntry] = field(default_factory=list)
 
@@ -104,15 +105,14 @@ class _Commits:
             self._known[repo_path] = self._walk([repo_path])
         return self._known[repo_path]
 
-    def of_session(self, session: str) -> LogEntry:
-        """The last content commit of a session or, if it made none, the last one before it."""
+    def of_session(self, session: str) -> LogEntry | None:
+        """The last content commit of a session or, if it made none, the last one before it; None if no commit tells."""
         self._all = self._all or self._walk([])
         older = [entry for entry in self._all if session_of(entry) <= session]
-        return older[-1] if older else self._all[0]
+        return next(iter([*older[-1:], *self._all]), None)
 
     def _walk(self, paths: Sequence[str]) -> list[LogEntry]:
-        vault = self.vault
-        entries = log(vault.git, vault.meta.content, first_parent=True, paths=paths)
+        entries = self.vault.past.content_log(paths=paths, back_to=self.back_to)
         return [entry for entry in entries if session_of(entry)][::-1]
 
 
@@ -126,18 +126,18 @@ def _versions(commits: _Commits, stay: Stay, arrival: Change) -> Iterator[Versio
     during = [entry for entry in commits.touching(stay.repo_path) if _concerns(stay, session_of(entry))]
     # In its first session the path may have been cleared of what was there before.
     first = next((e for e in during if session_of(e) == stay.since and not _removes(e)), None)
-    yield _version(commits, stay, arrival, first, stay.since)
+    yield from _version(commits, stay, arrival, first, stay.since)
     start = during.index(first) + 1 if first else 0
     for entry in during[start:]:
         session = session_of(entry)
         if _removes(entry) and stay.since < session < stay.until:
-            yield _version(commits, stay, Change.DELETED, entry, session)
+            yield from _version(commits, stay, Change.DELETED, entry, session)
             return
         if not _removes(entry) and (stay.covers(session) or session == stay.since):
-            yield _version(commits, stay, Change.MODIFIED, entry, session)
+            yield from _version(commits, stay, Change.MODIFIED, entry, session)
     if stay.deleted:
         last = next((e for e in during[start:] if session_of(e) == stay.until), None)
-        yield _version(commits, stay, Change.DELETED, last, stay.until)
+        yield from _version(commits, stay, Change.DELETED, last, stay.until)
 
 
 def _concerns(stay: Stay, session: str) -> bool:
@@ -148,10 +148,16 @@ def _removes(entry: LogEntry) -> bool:
     return any(change.status == "D" for change in entry.changes)
 
 
-def _version(commits: _Commits, stay: Stay, change: Change, entry: LogEntry | None, session: str) -> Version:
-    """A version by its commit; where the tree did not change (the same bytes came to a path), by its session's last."""
-    commit = (entry or commits.of_session(session)).commit
+def _version(commits: _Commits, stay: Stay, change: Change, entry: LogEntry | None, session: str) -> Iterator[Version]:
+    """A version by its commit; where the tree did not change (the same bytes came to a path), by its session's last.
+
+    None where no commit tells: it was in an epoch that cannot be had.
+    """
+    told = entry or commits.of_session(session)
+    if told is None:
+        return
+    commit = told.commit
     # Whoever put another notebook in a deleted one's place is not known to have deleted it.
     replaced = change is Change.DELETED and entry is not None and not _removes(entry)
     author = commit.author if entry and not replaced else UNKNOWN
-    return Version(commit.sha, commit.committed_at, author, change, stay.path, session)
+    yield Version(commit.sha, commit.committed_at, author, change, stay.path, session)

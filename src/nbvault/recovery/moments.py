@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from nbvault.clock import iso, parse_iso
 from nbvault.errors import ConfigurationError
-from nbvault.gitstore.conclude import DAILY, last_conclusion, scan_started
+from nbvault.gitstore.conclude import DAILY, scan_started
 from nbvault.gitstore.reader import commit_info, log, resolve
 from nbvault.gitstore.vault import Vault
 from nbvault.recovery.history import SESSION
@@ -38,6 +38,7 @@ def moment(vault: Vault, text: str) -> Moment:
     Raises:
         ConfigurationError: the time is before the first backup, or there is no such commit.
         RemoteUnreachable: the history is not here, and the remote does not answer.
+        NbvaultError: that time is in an earlier epoch, which cannot be had.
     """
     vault.whole_history()
     text = text.strip()
@@ -62,9 +63,8 @@ def parse_time(text: str) -> datetime:
 
 def _at_time(vault: Vault, text: str) -> Moment:
     time = parse_time(text)
-    newest = last_conclusion(vault.git, vault.main) if vault.main else ""
     first: datetime | None = None
-    for entry in log(vault.git, newest, first_parent=True) if newest else ():
+    for entry in vault.past.main_log():
         started = scan_started(entry.commit.trailers)
         if started is not None and started <= time:
             return Moment(entry.sha, entry.commit.trailers.get(SESSION, [""])[-1], text)
@@ -74,13 +74,27 @@ def _at_time(vault: Vault, text: str) -> Moment:
 
 
 def _at_commit(vault: Vault, text: str) -> Moment:
-    sha = _named(vault, text) or (resolve(vault.git, text) if _SHA.fullmatch(text) else None)
+    sha = _named(vault, text) or (_by_sha(vault, text) if _SHA.fullmatch(text) else "")
     if not sha:
         raise ConfigurationError(f"{text!r} names no commit of the vault, or more than one.", hint=_FORMS)
-    if not any(_reaches(vault, tip, sha) for tip in (vault.main, vault.meta.content, vault.daily)):
+    if not any(_reaches(vault, tip, sha) for tip in (*_own_tips(vault), *vault.past.tips())):
         raise ConfigurationError(f"{text!r} is a commit, but not one of {vault.branch} or backup/daily.", hint=_FORMS)
     last = next((e for e in log(vault.git, sha) if SESSION in e.commit.trailers), None)
     return Moment(sha, last.commit.trailers[SESSION][-1] if last else "", text)
+
+
+def _by_sha(vault: Vault, text: str) -> str:
+    """The commit that a sha names, if need be in an earlier epoch."""
+    found = resolve(vault.git, text)
+    if not found:
+        for _ in vault.past.tips():
+            if found := resolve(vault.git, text):
+                break
+    return found or ""
+
+
+def _own_tips(vault: Vault) -> tuple[str, ...]:
+    return (vault.main, vault.meta.content, vault.daily)
 
 
 def _named(vault: Vault, text: str) -> str:
@@ -91,11 +105,10 @@ def _named(vault: Vault, text: str) -> str:
 
 
 def _by_start(vault: Vault, tag: str) -> str:
-    """The conclusion that a tag belongs to, for where tags are not known: the remote does not answer."""
-    if not tag.startswith("backup/2") or not vault.main:
+    """The conclusion that a tag belongs to, where the tag is not known: in an earlier epoch, or without the remote."""
+    if not tag.startswith("backup/2"):
         return ""
-    entries = log(vault.git, last_conclusion(vault.git, vault.main) or vault.main, first_parent=True)
-    starts = ((entry.sha, scan_started(entry.commit.trailers)) for entry in entries)
+    starts = ((entry.sha, scan_started(entry.commit.trailers)) for entry in vault.past.main_log())
     return next((sha for sha, start in starts if start and f"backup/{start:%Y%m%dT%H%M%SZ}" == tag), "")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from nbvault.clock import Clock, iso
@@ -79,6 +79,7 @@ class Restorer:
     holder: Holder
     is_alive: Callable[[Holder], bool | None]
     done: Callable[[], None] = lambda: None
+    _found: dict[str, RestoreBranch] = field(default_factory=dict)
 
     # --- plans -------------------------------------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class Restorer:
             ConfigurationError: there is no such restore, or it is open.
             NbvaultError: as `plan`.
         """
-        record = read_record(self.branch, restore)
+        record = read_record(self._branch_of(restore), restore)
         wanted = again.wanted_back(record)
         me, there = self._ask(lambda workspace: _who_and_what(workspace, [each.target for each in wanted]))
         entries = make_plan(wanted, there)
@@ -174,7 +175,8 @@ class Restorer:
             LockedError: another restore has taken some of these notebooks in hand meanwhile; nothing was changed.
             NbvaultError: the intent could not be written; nothing was changed.
         """
-        blobs = self.branch.blobs if prepared.intent.undo_of else self._blobs()
+        undone = prepared.intent.undo_of
+        blobs = self._branch_of(undone).blobs if undone else self._blobs()
         carrier = Carrier(
             self.branch,
             self.connect,
@@ -233,12 +235,23 @@ class Restorer:
                 hint="Wait until it has ended, or stop it.",
             )
 
+    def _branch_of(self, restore: str) -> RestoreBranch:
+        """The branch that has a restore: the present one or, if that has not, the one of an earlier epoch that has."""
+        if restore not in self._found:
+            found = self.branch
+            if restore not in found.ids():
+                past = self.vault.past
+                earlier = (self.branch.of_epoch(past.remote_of(epoch)) for epoch in past.epochs)
+                found = next((branch for branch in earlier if restore in branch.ids()), found)
+            self._found[restore] = found
+        return self._found[restore]
+
     def _blobs(self) -> BlobReader:
         """The vault's blobs; fetched in turn with whoever else uses this local repository."""
 
         def fetch(oids: list[str]) -> None:
             with fetch_turn(self.vault.git.repo):
-                self.vault.remote.fetch_objects(oids)
+                self.vault.past.fetch_objects(oids)
 
         return BlobReader(self.vault.git, fetch)
 

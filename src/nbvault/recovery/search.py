@@ -125,7 +125,6 @@ def search_all(
         VaultError, RemoteUnreachable: blobs or the history are missing, here and there.
     """
     notebooks = Notebooks.of(vault)
-    vault.whole_history()
     is_meant = within(notebooks.root, place)
     lives = (life for life in _lives(vault, notebooks) if is_meant(life.path))
     known: dict[_Blob, Sequence[Hit]] = {}
@@ -160,7 +159,8 @@ def _lives(vault: Vault, notebooks: Notebooks) -> Iterator[_Life]:
     """Every content that a notebook ever had, the newest first."""
     path_at = path_of(notebooks)
     ended: dict[str, Sighting] = {}
-    for commit, changes in blob_log(vault.git, vault.meta.content):
+    stretches = vault.past.contents()
+    for commit, changes in (each for tip, begins in stretches for each in blob_log(vault.git, tip, exclude=begins)):
         seen = _sighting(commit)
         for repo_path, _, new in changes:
             path = path_at(repo_path)

@@ -76,11 +76,15 @@ class WorkspaceSection(_Section):
 
 
 class VaultSection(_Section):
-    """Where the backup goes. `path` is absolute; `remote` is a URL or an absolute local path."""
+    """Where the backup goes. `path` is absolute; `remote` is a URL or an absolute local path.
+
+    `earlier`: where earlier epochs are, if not where `remote` is; `token` is given to these, too.
+    """
 
     path: LocalPath = Field(default=Path("vault.git"), validate_default=True)
     remote: Remote
     token: Reference = None
+    earlier: tuple[str, ...] = ()
     branch: Branch = "main"
     committer_name: Text = "nbvault"
     committer_email: Text = "nbvault@nbvault.invalid"
