@@ -36,6 +36,23 @@ def test_links(page: Path) -> None:
     assert missing == []
 
 
+def anchors(page: Path) -> set[str]:
+    """The places in a page that a link can name, as Git servers make them of headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_anchors(page: Path) -> None:
+    """Every link into a page leads to a heading of it."""
+    links = [link.split("#") for link in LINK.findall(page.read_text(encoding="utf-8")) if "#" in link]
+    local = [(target, anchor) for target, anchor in links if "://" not in target and (not target or ".md" in target)]
+    wrong = [
+        (target, anchor) for target, anchor in local if anchor not in anchors(page.parent / target if target else page)
+    ]
+    assert wrong == []
+
+
 def test_make_targets_of_the_readme_exist() -> None:
     """Every `make` target that a page shows is in the Makefile."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
