@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbvault_emulator import notebooks
+from nbvault_emulator.jobs_world import JOB_OPERATIONS
 from nbvault_emulator.platform_world import PLATFORM_OPERATIONS
 from nbvault_emulator.world import DIRECTORY, NOTEBOOK, Node, World, WorldError, decode_content, missing, normal_path
 
@@ -24,7 +25,7 @@ def apply(world: World, operation: Operation) -> dict[str, Any]:
         WorldError: the world refuses it, or it is malformed.
     """
     name = str(operation.get("op"))
-    handler = _OPERATIONS.get(name) or PLATFORM_OPERATIONS.get(name)
+    handler = _OPERATIONS.get(name) or JOB_OPERATIONS.get(name) or PLATFORM_OPERATIONS.get(name)
     if handler is None:
         raise WorldError(400, "INVALID_PARAMETER_VALUE", f"Unknown operation {operation.get('op')!r}.")
     mark, done = world.next_id, False
@@ -40,7 +41,7 @@ def apply(world: World, operation: Operation) -> dict[str, Any]:
 
 def known_operations() -> frozenset[str]:
     """The names that `op` may have."""
-    return frozenset(_OPERATIONS)
+    return frozenset(_OPERATIONS) | frozenset(JOB_OPERATIONS)
 
 
 def _text(operation: Operation, key: str) -> str:

@@ -1,4 +1,4 @@
-"""The APIs around the workspace: Repos, Git credentials, secrets, permissions."""
+"""The APIs around the workspace: Repos, Git credentials, secrets, permissions; `jobs.py` answers for jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from nbvault_emulator import answers, imports
+from nbvault_emulator import answers, imports, jobs
 from nbvault_emulator.clones import Clone, Cloner
 from nbvault_emulator.faults import Fault
 from nbvault_emulator.http import Request, Response
@@ -40,7 +40,7 @@ class Call(NamedTuple):
 
 
 class PlatformApi:
-    """Answers below `/api/2.0/` what is not the workspace itself.
+    """Answers below `/api/` what is not the workspace itself.
 
     Args:
         remote: How the URLs of the Git server begin that can be reached from here.
@@ -74,6 +74,9 @@ class PlatformApi:
 
     def find(self, request: Request, query: Query) -> Call | None:
         """Who answers a request; None if none of these APIs does."""
+        if job := jobs.find(self._world, request.method, request.path, query):
+            answer = job[1]
+            return Call(job[0], "", lambda _faults: answer())
         rest = request.path.removeprefix(_API)
         for method, pattern, endpoint, handler in self._routes:
             if method == request.method and (found := pattern.fullmatch(rest)):

@@ -60,6 +60,15 @@ class Admin:
         """Make or change a person: ``emails=[]``, ``deleted=True``, ``displayName=...``."""
         return self._change("user", {"userName": name, **more})
 
+    def job(self, name: str, **settings: Any) -> int:
+        """Make a job; returns its id."""
+        made = self._change("job", {"settings": {"name": name, **settings}})
+        return int(made["job_id"])
+
+    def job_run(self, job: int, result: str = "") -> None:
+        """A run of a job that ended with ``SUCCESS``, ``FAILED``, ...; without a result it still runs."""
+        self._change("job-run", {"job_id": job} | ({"result_state": result} if result else {}))
+
     def faults(self, *faults: Mapping[str, Any]) -> None:
         """Put these faults in force instead of the present ones; none clears them."""
         self.call("POST", "/faults", [dict(one) for one in faults])

@@ -157,6 +157,8 @@ class World:
         self.git_folders: dict[int, Node] = {}
         self.credentials: dict[int, dict[str, Any]] = {}
         self.secrets: dict[str, dict[str, dict[str, Any]]] = {}
+        self.jobs: dict[int, dict[str, Any]] = {}
+        self.job_runs: list[dict[str, Any]] = []
         self.read_blobs: Callable[[str, list[str]], dict[str, bytes]] = lambda _url, _oids: {}
         self._users_by_name: dict[str, User] = {}
         self.users: dict[int, User] = {}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from types import FrameType
 from typing import Any, NoReturn
@@ -40,6 +41,7 @@ COMMANDS = {
     "rotate": "Go on in a new repository.",
     "problems": "What could not be backed up.",
     "archive": "Close engagements: look at them weekly, hand them over.",
+    "deploy": "Run by itself every night: render, roll back, verify.",
     "state": "The index of sessions for people and dashboards.",
     "emulator": "A local workspace and Git server, to rehearse on.",
     "demo": "The whole story on a local workspace, in a minute.",
@@ -97,11 +99,15 @@ def main() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code; whatever goes wrong has been said."""
+def run(arguments: Sequence[str], *, settings: Mapping[str, str] | None = None) -> int:
+    """Run a command line and return its exit code; whatever goes wrong has been said.
+
+    Args:
+        settings: Variables that win over those of the environment.
+    """
     _prepare()
     try:
-        return _invoke(arguments)
+        return _invoke(arguments, settings)
     except BrokenPipeError:
         output.silence()
         return 1
@@ -118,14 +124,15 @@ def run(arguments: Sequence[str]) -> int:
     return failure.exit_code
 
 
-def _invoke(arguments: Sequence[str]) -> int:
-    code: Any = nbvault.main(list(arguments), prog_name="nbvault", standalone_mode=False)
+def _invoke(arguments: Sequence[str], settings: Mapping[str, str] | None) -> int:
+    code: Any = nbvault.main(list(arguments), prog_name="nbvault", standalone_mode=False, obj=settings)
     sys.stdout.flush()
     return int(code or 0)
 
 
 def _prepare() -> None:
-    signal.signal(signal.SIGTERM, _stop)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
     for stream in (sys.stdout, sys.stderr):
         # Names of notebooks may hold what this terminal, or any, cannot encode.
         if hasattr(stream, "reconfigure"):

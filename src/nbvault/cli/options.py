@@ -50,6 +50,7 @@ def load() -> Settings:
     Raises:
         ConfigurationError: there are none, or they are wrong.
     """
-    from nbvault.settings import load_settings
+    from nbvault.settings import environment_with, load_settings
 
-    return load_settings(config_file())
+    given = click.get_current_context().find_root().obj
+    return load_settings(config_file(), environment=environment_with(given) if given else None)

@@ -5,7 +5,14 @@ relative to the file (without a file: to the working directory). No error quotes
 """
 
 from nbvault.settings.checks import checked_host, is_loopback
-from nbvault.settings.load import FILE_NAME, NotConfigured, debug_wanted, load_settings, without_settings
+from nbvault.settings.load import (
+    FILE_NAME,
+    NotConfigured,
+    debug_wanted,
+    environment_with,
+    load_settings,
+    without_settings,
+)
 from nbvault.settings.secret import Context, Secret
 from nbvault.settings.sections import (
     Bulk,
@@ -35,6 +42,7 @@ __all__ = [
     "WorkspaceSection",
     "checked_host",
     "debug_wanted",
+    "environment_with",
     "is_loopback",
     "load_settings",
     "without_settings",

@@ -75,6 +75,11 @@ def debug_wanted(environment: Mapping[str, str] | None = None) -> bool:
     return given.get("NBVAULT_DEBUG", "") not in {"", "0"}
 
 
+def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
+    """The process's environment with other variables over it, for `load_settings`."""
+    return {**os.environ, **variables}
+
+
 def without_settings(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment without anything that configures nbvault or names a workspace: for a rehearsal."""
     given = os.environ if environment is None else environment

@@ -1,0 +1,132 @@
+"""What a deployment is to be, as values; what the configuration knows of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from nbvault.errors import ConfigurationError
+from nbvault.settings import Settings, checked_host
+from nbvault.settings.secret import Secret, looks_secret
+
+REMOTE = "https://dev.azure.com/ORG/PROJECT/_git/REPO"
+"""What stands where no repository was named."""
+TOKEN = "AZURE_DEVOPS_PAT"  # noqa: S105 - the name of a variable
+_SCOPE = re.compile(r"[\w@.-]{1,128}")
+_MAIL = re.compile(r"[^\s@,]+@[^\s@,]+")
+# What is another machine's own: paths, and who we are to the workspace.
+_LOCAL = {"workspace": {"host", "token"}, "vault": {"path", "remote", "token"}, "state": {"url", "password"}}
+
+
+class Compute(str, Enum):
+    """On what the jobs run: a cluster made for the run, or serverless compute."""
+
+    JOB_CLUSTER = "job-cluster"
+    SERVERLESS = "serverless"
+
+
+class Known(NamedTuple):
+    """What a configuration says that holds on every machine, by section; and the variables its secrets are in."""
+
+    sections: Mapping[str, Mapping[str, Any]]
+    remote: str = ""
+    state_url: str = ""
+    variables: tuple[str, ...] = (TOKEN,)
+
+
+@dataclass(frozen=True, slots=True)
+class DeployPlan:
+    """What to render. Empty values become variables of the bundle, which it asks for, or are left out.
+
+    `commands` are those that this version has: jobs and apps for others are not rendered.
+
+    Raises:
+        ConfigurationError: a value is wrong, or two do not go together.
+    """
+
+    known: Known = field(default_factory=lambda: Known({}))
+    host: str = ""
+    prod_host: str = ""
+    remote: str = ""
+    dev_remote: str = ""
+    compute: Compute = Compute.JOB_CLUSTER
+    spark: bool = False
+    principal: str = ""
+    success: tuple[str, ...] = ()
+    failure: tuple[str, ...] = ()
+    webhook: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    scope: str = "nbvault"
+    catalog: str = ""
+    node_type: str = "Standard_D4ds_v5"
+    runtime: str = "16.4.x-scala2.12"
+    wheel: str = ""
+    commands: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name, host in (("--host", self.host), ("--prod-host", self.prod_host)):
+            _checked_host(name, host)
+        if wrong := next((each for each in (*self.success, *self.failure) if not _MAIL.fullmatch(each)), ""):
+            raise ConfigurationError(f"{wrong!r} is no e-mail address.", hint="One address for each option.")
+        if not _SCOPE.fullmatch(self.scope):
+            raise ConfigurationError(
+                "--secret-scope must be 1 to 128 letters, digits, dashes, underscores, periods or @."
+            )
+        if any(map(looks_secret, (self.scope, self.principal, self.catalog, *self.tags.values()))):
+            raise ConfigurationError("An option holds what looks like a secret; the bundle must hold none.")
+        if self.spark and self.compute is Compute.SERVERLESS:
+            hint = "Use --compute job-cluster with --engine spark; docs/scaling.md says when that helps."
+            raise ConfigurationError("Serverless compute has no executors that nbvault could export on.", hint=hint)
+
+    @property
+    def main_remote(self) -> str:
+        """The production vault."""
+        return self.remote or self.known.remote or REMOTE
+
+    def remote_of(self, target: str) -> str:
+        """The vault of a target: two workspaces must never write to one vault."""
+        return self.main_remote if target == "prod" else self.dev_remote or self.main_remote.rstrip("/") + "-dev"
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The key in the secret scope of each variable that a job needs."""
+        return {name: name.lower().replace("_", "-") for name in self.known.variables}
+
+
+def _checked_host(option: str, host: str) -> None:
+    try:
+        _ = host and checked_host(host)
+    except ValueError as error:
+        raise ConfigurationError(f"{option} {error}.") from None
+
+
+def known_of(settings: Settings) -> Known:
+    """What a configuration says that holds on another machine, too."""
+    sections = {name: dict(_plain(getattr(settings, name), _LOCAL.get(name, set()))) for name in Settings.model_fields}
+    state = "" if settings.state.url.startswith("sqlite") else settings.state.url
+    variables = dict.fromkeys([_variable(settings.vault.token, TOKEN)])
+    if state and settings.state.password:
+        variables[_variable(settings.state.password, "NBVAULT_STATE_PASSWORD")] = None
+    for section in sections.values():
+        variables |= dict.fromkeys(each.variable for each in section.values() if isinstance(each, Secret))
+    remote = str(settings.vault.remote)
+    return Known(sections, remote if "://" in remote else "", state, tuple(filter(None, variables)))
+
+
+def _variable(secret: Secret | None, otherwise: str) -> str:
+    return (secret.variable if secret else "") or otherwise
+
+
+def _plain(section: object, local: set[str]) -> Iterator[tuple[str, Any]]:
+    """The keys of a section that are not at their default, and not this machine's own."""
+    if not isinstance(section, BaseModel):
+        return
+    for name, about in type(section).model_fields.items():
+        value = getattr(section, name)
+        if name not in local and value != about.get_default(call_default_factory=True):
+            yield name, value

@@ -1,0 +1,286 @@
+"""What `deploy render` writes: valid for Databricks, complete, without a secret; and the way back."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cli_places import run_program
+from nbvault.errors import ConfigurationError
+from nbvault.settings import load_settings
+from nbvault.setup.deploy import Compute, DeployPlan, bundle, install, known_of, render, rollback
+from nbvault.setup.deploy.plan import Known
+from nbvault.setup.deploy.render import toml
+
+SCHEMA = Path(__file__).resolve().parents[3] / "shared" / "reference" / "bundle-schema.json"
+NOW = frozenset({"sync", "verify", "drill"})
+LATER = NOW | {"alerts", "serve"}
+REMOTE = "https://dev.azure.com/contoso/data/_git/notebooks"
+FULL: dict[str, Any] = {
+    "host": "https://adb-1.1.azuredatabricks.net",
+    "prod_host": "https://adb-2.2.azuredatabricks.net",
+    "remote": REMOTE,
+    "principal": "6a2a6dde-8a42-4d3a-9b3e-0b1f8e4c1a2b",
+    "success": ("reports@contoso.example",),
+    "failure": ("on-call@contoso.example", "lead@contoso.example"),
+    "webhook": "4c9d1c1e",
+    "tags": {"team": "data"},
+    "catalog": "main",
+}
+
+
+def parsed(made: dict[str, bytes], name: str) -> Any:
+    return yaml.safe_load(made[name])
+
+
+def jobs(made: dict[str, bytes]) -> dict[str, Any]:
+    found: dict[str, Any] = parsed(made, "resources/jobs.yml")["resources"]["jobs"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def validator() -> Any:
+    if not SCHEMA.is_file():
+        pytest.skip("the published schema of bundles is not beside this checkout (shared/reference)")
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    # Its patterns are for another engine: Python's has no \\p{L}, and for names in ASCII this is the same.
+    text = (
+        SCHEMA.read_text()
+        .replace(r"\\p{L}", "a-zA-Z")
+        .replace(r"\\p{N}", "0-9")
+        .replace(r"\\.a-zA-Z+", r"\\.[a-zA-Z]+")
+    )
+    return jsonschema.Draft202012Validator(json.loads(text))
+
+
+@pytest.mark.parametrize(("values", "commands"), list(product(({}, FULL), (NOW, LATER))))
+@pytest.mark.parametrize(
+    ("compute", "spark"), [(Compute.JOB_CLUSTER, False), (Compute.JOB_CLUSTER, True), (Compute.SERVERLESS, False)]
+)
+def test_the_schema_of_bundles_is_kept(
+    validator: Any, values: dict[str, Any], commands: frozenset[str], compute: Compute, spark: bool
+) -> None:
+    """With nothing given and with everything, on each kind of compute, now and with what later versions bring."""
+    plan = DeployPlan(compute=compute, spark=spark, commands=commands, **values)
+    for data in (bundle.databricks_yml(plan), bundle.jobs_yml(plan), bundle.platform_yml(plan)):
+        assert [error.message for error in validator.iter_errors(data)] == []
+
+
+def test_the_schema_refuses_what_is_wrong(validator: Any) -> None:
+    """The check would see a fault: a job with a key that there is not."""
+    assert list(validator.iter_errors({"resources": {"jobs": {"x": {"scedule": {}}}}})) != []
+
+
+def test_the_nightly_job() -> None:
+    """02:00 UTC, one at a time, 4 hours and 5, two retries also on timeout, different people for each end."""
+    sync = jobs(render(DeployPlan(commands=NOW, **FULL)))["nbvault_sync"]
+    assert sync["schedule"] == {
+        "quartz_cron_expression": "0 0 2 * * ?",
+        "timezone_id": "UTC",
+        "pause_status": "UNPAUSED",
+    }
+    assert (sync["max_concurrent_runs"], sync["timeout_seconds"]) == (1, 18_000)
+    (task,) = sync["tasks"]
+    assert (task["timeout_seconds"], task["max_retries"], task["retry_on_timeout"]) == (14_400, 2, True)
+    assert sync["email_notifications"] == {"on_failure": list(FULL["failure"]), "on_success": list(FULL["success"])}
+    assert sync["webhook_notifications"]["on_failure"] == [{"id": "4c9d1c1e"}]
+    assert sync["tags"] == {"product": "nbvault", "team": "data"}
+    assert task["python_wheel_task"]["entry_point"] == "nbvault-job"
+    cluster = sync["job_clusters"][0]["new_cluster"]
+    assert (cluster["num_workers"], "autoscale" in cluster) == (0, False)
+
+
+def test_the_spark_engine_has_a_cluster_that_grows() -> None:
+    """Two to four workers for the sync alone; serverless compute has none, and is refused."""
+    made = jobs(render(DeployPlan(spark=True, commands=NOW)))
+    cluster = made["nbvault_sync"]["job_clusters"][0]["new_cluster"]
+    assert cluster["autoscale"] == {"min_workers": 2, "max_workers": 4}
+    assert made["nbvault_sync"]["tasks"][0]["python_wheel_task"]["parameters"][-2:] == ["--engine", "spark"]
+    assert made["nbvault_drill"]["job_clusters"][0]["new_cluster"]["num_workers"] == 0
+    with pytest.raises(ConfigurationError, match="Serverless"):
+        DeployPlan(spark=True, compute=Compute.SERVERLESS)
+
+
+def test_only_what_this_version_can_do() -> None:
+    """No job for a command that is not there; the hourly look and the page come with theirs."""
+    now, later = render(DeployPlan(commands=NOW)), render(DeployPlan(commands=LATER))
+    assert sorted(jobs(now)) == ["nbvault_drill", "nbvault_sync", "nbvault_verify"]
+    assert jobs(later)["nbvault_alerts"]["schedule"]["quartz_cron_expression"] == "0 30 * * * ?"
+    assert ("apps" in parsed(now, "resources/platform.yml")["resources"], "app/app.yaml" in now) == (False, False)
+    assert "apps" in parsed(later, "resources/platform.yml")["resources"]
+
+
+def test_secrets_are_where_they_are_kept() -> None:
+    """A cluster gets a variable from the scope; nothing rendered holds anything but the name of a secret."""
+    made = render(DeployPlan(commands=NOW, scope="vault-secrets"))
+    cluster = jobs(made)["nbvault_sync"]["job_clusters"][0]["new_cluster"]
+    assert cluster["spark_env_vars"] == {"AZURE_DEVOPS_PAT": "{{secrets/vault-secrets/azure-devops-pat}}"}
+    assert b'token = "env:AZURE_DEVOPS_PAT"' in made["config/prod.toml"]
+    with pytest.raises(ConfigurationError, match="secret"):
+        DeployPlan(tags={"key": "dapi0123456789abcdef0123456789abcdef"})
+
+
+def test_serverless_compute_reads_the_scope_itself() -> None:
+    """It has no variables to set: the configuration refers to the scope, and no cluster is asked for."""
+    plan = DeployPlan(compute=Compute.SERVERLESS, commands=NOW)
+    assert 'token = "databricks:nbvault/azure-devops-pat"' in toml(plan, "prod")
+    sync = bundle.jobs_yml(plan)["resources"]["jobs"]["nbvault_sync"]
+    assert ("job_clusters" in sync, sync["tasks"][0]["environment_key"]) == (False, "nbvault")
+
+
+def test_what_the_configuration_knows(tmp_path: Path) -> None:
+    """Root, scope and limits go with it; paths, the workspace and its token do not; dev has a vault of its own."""
+    (tmp_path / "nbvault.toml").write_text(
+        f'[workspace]\nhost = "https://adb-9.9.azuredatabricks.net"\ntoken = "env:DBT"\nroot = "/Kunden"\n'
+        f'exclude = ["**/tmp"]\n[vault]\npath = "here.git"\nremote = "{REMOTE}"\ntoken = "env:GIT_PAT"\n'
+        '[state]\nurl = "postgresql://nb@db/nb"\npassword = "env:PGPASS"\n[sync]\nrecheck_days = 7\n'
+    )
+    known = known_of(load_settings(tmp_path / "nbvault.toml", environment={}))
+    made = render(DeployPlan(known=known, commands=NOW))
+    for target, remote in (("prod", REMOTE), ("dev", REMOTE + "-dev")):
+        (tmp_path / "made.toml").write_bytes(made[f"config/{target}.toml"])
+        found = load_settings(tmp_path / "made.toml", environment={})
+        assert (found.workspace.root, found.workspace.exclude, found.sync.recheck_days) == ("/Kunden", ("**/tmp",), 7)
+        assert (found.vault.remote, str(found.vault.path)) == (remote, "/local_disk0/nbvault/vault.git")
+        assert (found.workspace.host, found.workspace.token, found.sync.time_limit_s) == (None, None, 14_100)
+        assert (str(found.vault.token), str(found.state.password)) == ("Secret(env:GIT_PAT)", "Secret(env:PGPASS)")
+    cluster = jobs(made)["nbvault_sync"]["job_clusters"][0]["new_cluster"]
+    assert cluster["spark_env_vars"] == {
+        "GIT_PAT": "{{secrets/nbvault/git-pat}}",
+        "PGPASS": "{{secrets/nbvault/pgpass}}",
+    }
+    assert {"pypi": {"package": "psycopg[binary]>=3.2"}} in jobs(made)["nbvault_sync"]["tasks"][0]["libraries"]
+
+
+def test_files_for_elsewhere() -> None:
+    """The same job in a container and in a pipeline that is started by hand and cancels superseded pull requests."""
+    made = render(DeployPlan(commands=NOW))
+    assert b'ENTRYPOINT ["nbvault-job"]' in made["Dockerfile"]
+    pipeline = parsed(made, "azure-pipelines.yml")
+    assert (pipeline["trigger"], pipeline["pr"]["autoCancel"]) == ("none", True)
+    assert any(step.get("script") == "nbvault-job sync" for job in pipeline["jobs"] for step in job["steps"])
+
+
+@pytest.mark.parametrize(
+    "values", [{"failure": ("nobody",)}, {"host": "http://adb.example.net"}, {"scope": "a/b"}, {"remote": "x::y"}]
+)
+def test_wrong_values_are_refused(values: dict[str, Any]) -> None:
+    """With a sentence, before anything is written."""
+    with pytest.raises(ConfigurationError):
+        render(DeployPlan(commands=NOW, **values))
+
+
+# --- versions ---
+
+
+def files(folder: Path) -> dict[str, str]:
+    found = (each for each in folder.rglob("*") if each.is_file() and ".versions" not in each.parts)
+    return {str(each.relative_to(folder)): each.read_text() for each in found}
+
+
+def test_rollback_puts_the_version_before_back(tmp_path: Path) -> None:
+    """File by file as it was, what was new is gone, and again goes one further; the first is the end."""
+    for made in ({"a": b"1", "x/b": b"1"}, {"a": b"2"}, {"a": b"3", "c": b"3"}):
+        install(tmp_path, made)
+    (tmp_path / "mine.txt").write_text("not nbvault's")
+    assert rollback(tmp_path).version == 2
+    assert files(tmp_path) == {"a": "2", "mine.txt": "not nbvault's"}
+    assert rollback(tmp_path).version == 1
+    assert files(tmp_path) == {"a": "1", "x/b": "1", "mine.txt": "not nbvault's"}
+    with pytest.raises(ConfigurationError, match="first"):
+        rollback(tmp_path)
+    assert install(tmp_path, {"a": b"4"}).version == 4
+
+
+def test_the_same_again_is_no_version(tmp_path: Path) -> None:
+    """Rendering twice changes nothing."""
+    assert install(tmp_path, {"a": b"1"}).changed
+    assert install(tmp_path, {"a": b"1"})[:2] == (1, False)
+
+
+def test_edits_by_hand_are_kept(tmp_path: Path) -> None:
+    """They become a version of their own, to which a rollback leads."""
+    install(tmp_path, {"a": b"1"})
+    (tmp_path / "a").write_text("by hand")
+    done = install(tmp_path, {"a": b"2"})
+    assert (done.version, done.edited, done.kept_as) == (3, ("a",), 2)
+    rollback(tmp_path)
+    assert files(tmp_path) == {"a": "by hand"}
+
+
+def test_files_of_others_are_not_touched(tmp_path: Path) -> None:
+    """A bundle that somebody else wrote stays, and nothing is written beside it."""
+    (tmp_path / "databricks.yml").write_text("mine")
+    with pytest.raises(ConfigurationError, match="did not write"):
+        install(tmp_path, {"databricks.yml": b"2", "other": b"2"})
+    assert files(tmp_path) == {"databricks.yml": "mine"}
+
+
+def test_a_crash_while_files_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it happens, a rollback gives the version before, and rendering again the new one."""
+    old = {"a": b"old", "b": b"old", "c": b"old"}
+    new = {"a": b"new", "b": b"new", "d": b"new"}
+    real = Path.replace
+    for crash_at in range(1, 12):
+        for again in (rollback, lambda folder: install(folder, new)):
+            folder = tmp_path / f"{crash_at}-{again.__name__}"
+            install(folder, old)
+            calls = 0
+
+            # A mock, since a crash between two lines cannot be ordered from outside.
+            def failing(self: Path, target: Path, *, at: int = crash_at) -> Path:
+                nonlocal calls
+                calls += 1
+                if calls == at:
+                    raise KeyboardInterrupt
+                return real(self, target)
+
+            with monkeypatch.context() as patched:
+                patched.setattr(Path, "replace", failing)
+                try:
+                    install(folder, new)
+                    crashed = False
+                except KeyboardInterrupt:
+                    crashed = True
+            if again is rollback and not crashed:
+                continue
+            if again is rollback and "going_to" not in (folder / ".versions" / "current.json").read_text():
+                assert files(folder) == {name: "old" for name in old}
+                continue
+            again(folder)
+            assert files(folder) == {name: content.decode() for name, content in (old if again is rollback else new).items()}
+
+
+# --- the command line ---
+
+
+def test_the_command_without_a_configuration(tmp_path: Path) -> None:
+    """It writes, says what to do next, and puts back."""
+    ended = run_program(["deploy", "render", "out", "--failure-email", "on-call@contoso.example"], tmp_path)
+    assert ended.code == 0, ended
+    assert "databricks bundle deploy -t prod" in ended.out
+    ended = run_program(["deploy", "render", "out", "--json"], tmp_path)
+    assert ended.json["version"] == 2
+    back = run_program(["deploy", "rollback", "out", "--json"], tmp_path)
+    assert (back.code, back.json["version"]) == (0, 1)
+    assert "on-call@contoso.example" in (tmp_path / "out/resources/jobs.yml").read_text()
+    assert run_program(["deploy", "rollback", "out"], tmp_path).code == 7
+
+
+def test_the_wheel_goes_with_it(tmp_path: Path) -> None:
+    """A wheel that is named lies where the jobs look for it."""
+    (tmp_path / "nbvault-1-py3-none-any.whl").write_bytes(b"PK\x03\x04")
+    made = run_program(["deploy", "render", "out", "--wheel", "nbvault-1-py3-none-any.whl"], tmp_path)
+    assert made.code == 0, made
+    assert (tmp_path / "out/dist/nbvault-1-py3-none-any.whl").read_bytes() == b"PK\x03\x04"
+
+
+def test_nothing_known_is_a_plan() -> None:
+    """An empty plan renders, with a token to be put into the scope."""
+    assert DeployPlan().keys == {"AZURE_DEVOPS_PAT": "azure-devops-pat"}
+    assert Known({}).variables == ("AZURE_DEVOPS_PAT",)
