@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Protocol
 
 from nbvault import job
 from nbvault.cli import output
-from nbvault.cli.main import COMMANDS
 from nbvault.errors import ConfigurationError, NbvaultError
 
 TOKEN = "NBVAULT_NOTEBOOK_GIT_TOKEN"  # noqa: S105 - the name of a variable
@@ -82,7 +81,10 @@ _SYNC = {
     "workers": Field("64", "Workers (requests at once)"),
     "dry_run": Field("no", "Dry run", _YES_NO),
 }
-_GIT_FOLDER = {"git_folder": Field("/Clients_git", "Git folder")}
+_GIT_FOLDER = {
+    "git_folder": Field("/Clients_git", "Git folder"),
+    "dry_run": Field("yes", "Dry run", _YES_NO),
+}
 _RESTORE = {
     "paths": Field("", "Notebooks or folders, separated by ;"),
     "at": Field("", "As of (time or commit; empty: now)"),
@@ -152,12 +154,8 @@ class Desk:
         return [["doctor"]]
 
     def _set_up(self) -> list[list[str]]:
-        if "convert" not in COMMANDS:
-            raise ConfigurationError(
-                "This version of nbvault cannot make Git folders.",
-                hint="Backing up and restoring need none: use the operations sync and restore.",
-            )
-        return [["doctor"], ["convert", "--to", self._get("git_folder"), "--yes"]]
+        dry = ["--dry-run"] if self._is("dry_run") else []
+        return [["doctor"], ["convert", "--to", self._get("git_folder"), *dry]]
 
     def _sync(self) -> list[list[str]]:
         full = ["--full"] if self._get("sync_mode") == "full" else []

@@ -250,10 +250,12 @@ def test_a_crash_while_files_are_replaced(tmp_path: Path, monkeypatch: pytest.Mo
             if again is rollback and not crashed:
                 continue
             if again is rollback and "going_to" not in (folder / ".versions" / "current.json").read_text():
-                assert files(folder) == {name: "old" for name in old}
+                assert files(folder) == dict.fromkeys(old, "old")
                 continue
             again(folder)
-            assert files(folder) == {name: content.decode() for name, content in (old if again is rollback else new).items()}
+            assert files(folder) == {
+                name: content.decode() for name, content in (old if again is rollback else new).items()
+            }
 
 
 # --- the command line ---
