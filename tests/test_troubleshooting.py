@@ -28,6 +28,8 @@ PASSED_ON = {
     "settings/load.py": "the lines of _sentence and _apply_variables, together",
     "setup/check.py": "the refusals of a ViewPlan, which the command explains",
     "setup/convert.py": "one of three findings about a Git folder, which the page has before its entries",
+    "setup/deploy/plan.py": "what settings/checks.py says of an address",
+    "widgets.py": "the sentence of a job's Outcome, after the command's own words",
     "workspace/errors.py": "the words of _SENTENCES and of those who make the error",
 }
 """Modules with an error whose message has no words of its own there, and whose words it passes on."""
