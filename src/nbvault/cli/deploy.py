@@ -22,6 +22,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group("deploy")
+@config_option
 def command() -> None:
     """Run nbvault by itself every night, on Databricks or elsewhere."""
 
@@ -155,6 +156,7 @@ def _steps(plan: DeployPlan, folder: Path) -> list[str]:
 
 @command.command("rollback")
 @click.argument("folder", metavar="DIR", type=_FOLDER)
+@config_option
 @json_option
 def rollback_command(folder: Path, *, as_json: bool) -> None:
     """Put the version before the present one back into DIR; the workspace follows with the next bundle deploy."""
