@@ -29,6 +29,7 @@ PASSED_ON = {
     "setup/check.py": "the refusals of a ViewPlan, which the command explains",
     "setup/convert.py": "one of three findings about a Git folder, which the page has before its entries",
     "setup/deploy/plan.py": "what settings/checks.py says of an address",
+    "setup/deploy/render.py": "what settings/load.py says of the rendered configuration",
     "widgets.py": "the sentence of a job's Outcome, after the command's own words",
     "workspace/errors.py": "the words of _SENTENCES and of those who make the error",
 }

@@ -182,8 +182,11 @@ class Desk:
 
     @staticmethod
     def _local() -> dict[str, str]:
-        folder = "/local_disk0/nbvault"
-        return {"NBVAULT_VAULT__PATH": f"{folder}/vault.git", "NBVAULT_STATE__URL": f"sqlite:///{folder}/nbvault.db"}
+        folder = "/local_disk0"
+        return {
+            "NBVAULT_VAULT__PATH": f"{folder}/nbvault/vault.git",
+            "NBVAULT_STATE__URL": f"sqlite:///{folder}/nbvault.db",
+        }
 
     def _token(self) -> dict[str, str]:
         """The token goes from the secret scope into the settings of this process, and nowhere else."""

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from nbvault.errors import ConfigurationError
 from nbvault.settings import load_settings
 from nbvault.settings.secret import Secret
 from nbvault.setup.deploy import bundle
@@ -19,7 +20,7 @@ TARGETS = ("dev", "prod")
 # So much earlier than the task's limit does a session end by itself, in order.
 _ENDS_BEFORE_S = 300
 _HEAD = "# Written by 'nbvault deploy render'. What you change here is kept as a version of its own at the next one.\n"
-_FOLDERS = {Compute.JOB_CLUSTER: "/local_disk0/nbvault", Compute.SERVERLESS: "/tmp/nbvault"}  # noqa: S108 - of one run
+_FOLDERS = {Compute.JOB_CLUSTER: "/local_disk0", Compute.SERVERLESS: "/tmp"}  # noqa: S108 - of one run
 
 
 def render(plan: DeployPlan, *, wheel: bytes = b"") -> dict[str, bytes]:
@@ -80,7 +81,11 @@ def checked_toml(plan: DeployPlan, target: str) -> str:
     with tempfile.TemporaryDirectory(prefix="nbvault-deploy-") as folder:
         draft = Path(folder) / f"{target}.toml"
         draft.write_text(text, encoding="utf-8")
-        load_settings(draft, environment={})
+        try:
+            load_settings(draft, environment={})
+        except ConfigurationError as error:
+            where = f"the rendered configuration of {target}"
+            raise ConfigurationError(error.message.replace(str(draft), where), hint=error.hint) from None
     return text
 
 
@@ -88,7 +93,7 @@ def toml(plan: DeployPlan, target: str) -> str:
     """The configuration of a target. The workspace is the one that the job runs in, and the job's own identity."""
     sections: dict[str, dict[str, Any]] = {name: dict(keys) for name, keys in plan.known.sections.items()}
     folder = _FOLDERS[plan.compute]
-    vault = {"path": f"{folder}/vault.git", "remote": plan.remote_of(target)}
+    vault = {"path": f"{folder}/nbvault/vault.git", "remote": plan.remote_of(target)}
     password = {}
     if plan.known.state_url:
         password = {"password": _reference(plan, plan.known.variables[1])} if len(plan.known.variables) > 1 else {}
