@@ -187,7 +187,8 @@ def _from_state(
 
 def _probe(settings: Settings, vault: Vault) -> RemoteHealth:
     # One try: who looks at the health wants to know now.
-    remote = Remote(vault.git, vault.remote.url, token=AuthenticationManager(settings).git_token, attempts=1)
+    auth = AuthenticationManager(settings)
+    remote = Remote(vault.git, vault.remote.url, token=auth.git_token, answered=auth.git_answered, attempts=1)
     try:
         refs = remote.ls_remote()
     except NbvaultError as error:

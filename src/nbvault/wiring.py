@@ -129,6 +129,7 @@ def opened_vault(
     rotating: bool = False,
     say: Callable[[str], None] = lambda _: None,
     clock: Clock | None = None,
+    auth: AuthenticationManager | None = None,
 ) -> Iterator[Vault]:
     """The vault that the settings name, not refreshed yet.
 
@@ -137,6 +138,7 @@ def opened_vault(
             as it is, also while a sync runs on it; only where there is none is one made.
         rotating: Also a vault that has ended, or not begun, may be written to.
         say: Told what a reader should know of what cannot be read.
+        auth: Who signs in to the remote, and remembers it; otherwise one of these settings.
 
     Raises:
         ConfigurationError: no git, no usable path, or a remote that cannot be one.
@@ -157,8 +159,8 @@ def opened_vault(
         cache = Cache(there) if there else open_cache(path, url=url, base_environment=environment, clock=clock)
         if not writing:
             lock.release()
-        auth = AuthenticationManager(settings)
-        remote = Remote(cache.git, url, token=auth.git_token, clock=clock)
+        auth = auth or AuthenticationManager(settings, clock=clock)
+        remote = Remote(cache.git, url, token=auth.git_token, answered=auth.git_answered, clock=clock)
         root, branch = settings.workspace.root, settings.vault.branch
         yield Vault(
             cache.git,

@@ -50,7 +50,10 @@ def load() -> Settings:
     Raises:
         ConfigurationError: there are none, or they are wrong.
     """
+    from nbvault.auth import attach_secret_stores
     from nbvault.settings import environment_with, load_settings
 
     given = click.get_current_context().find_root().obj
-    return load_settings(config_file(), environment=environment_with(given) if given else None)
+    settings = load_settings(config_file(), environment=environment_with(given) if given else None)
+    attach_secret_stores(settings)
+    return settings

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from nbvault.clock import Clock, SystemClock
@@ -96,6 +96,21 @@ def _is_scp_like(text: str) -> bool:
     return bool(_SCP_LIKE.match(text)) and not text.startswith((".", "~"))
 
 
+class _RefusedToken(Exception):
+    """The remote has refused a token; not for others than `Remote`."""
+
+    def __init__(self, error: AuthenticationError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Answered(Protocol):
+    """Who wants to know what became of a token."""
+
+    def __call__(self, *, accepted: bool) -> bool:
+        """The remote has taken or refused the last token; whether another one may be had."""
+
+
 class Remote:
     """One remote repository, seen from one local one.
 
@@ -103,6 +118,8 @@ class Remote:
         url: As from `remote_url`.
         name: What git calls it; the local repository's configuration knows ``origin`` only.
         token: Asked before every command, so that a token may change; None for none. Used for http(s) only.
+        answered: Told after every command with a token whether the remote took it; where it did not, says whether
+            another one may be had, and the command is tried once more.
         attempts: How often a command is tried where the remote does not answer.
         patience_s: No further attempt is begun after that many seconds.
         clock: Waits between attempts.
@@ -115,6 +132,7 @@ class Remote:
         *,
         name: str = NAME,
         token: Callable[[], str | None] = lambda: None,
+        answered: Answered | None = None,
         attempts: int = 5,
         patience_s: float = 60.0,
         clock: Clock | None = None,
@@ -124,6 +142,7 @@ class Remote:
         self.url = url
         self._name = name
         self._token = token
+        self._answered = answered
         self._attempts = attempts
         self._patience_s = patience_s
         self._clock = clock or SystemClock()
@@ -148,6 +167,7 @@ class Remote:
             url,
             name=name,
             token=self._token,
+            answered=self._answered,
             attempts=self._attempts,
             patience_s=self._patience_s,
             clock=self._clock,
@@ -281,7 +301,18 @@ class Remote:
             configure(self._git, {self._memory: " ".join(sorted(refused | self._refused()))})
 
     def _command(self, git: Git, *args: str, stdin: bytes | None = None, ok: Sequence[int] = (0,)) -> Completed:
-        """One command that talks to the remote, with credentials asked for anew."""
+        """One command that talks to the remote, with credentials asked for anew; once more where others may be had."""
+        try:
+            return self._try(git, *args, stdin=stdin, ok=ok)
+        except _RefusedToken as refused:
+            if self._answered is None or not self._answered(accepted=False):
+                raise refused.error from None
+        try:
+            return self._try(git, *args, stdin=stdin, ok=ok)
+        except _RefusedToken as refused:
+            raise refused.error from None
+
+    def _try(self, git: Git, *args: str, stdin: bytes | None, ok: Sequence[int]) -> Completed:
         token = self._token() if self.url.startswith(("http://", "https://")) else None
         environment, secrets = credentials(self.url, token)
         done = git.run(*args, stdin=stdin, environment=environment, secrets=secrets, ok=range(-64, 256))
@@ -292,7 +323,11 @@ class Remote:
                     f"The remote {self.url} wants credentials, and none are configured.",
                     hint='Set vault.token, such as "env:AZURE_DEVOPS_PAT", and that variable.',
                 )
+            if isinstance(failure, AuthenticationError):
+                raise _RefusedToken(failure)
             raise failure
+        if token and self._answered is not None:
+            self._answered(accepted=True)
         return done
 
     def _retried(self, attempt: Callable[[], _Result]) -> _Result:

@@ -13,31 +13,38 @@ from nbvault.settings.load import (
     load_settings,
     without_settings,
 )
-from nbvault.settings.secret import Context, Secret
+from nbvault.settings.secret import Context, Secret, SecretStore
 from nbvault.settings.sections import (
+    AzureSection,
     Bulk,
+    Credential,
     Deletions,
     ExportFormat,
     ExportSection,
     Settings,
     StateSection,
     SyncSection,
+    VaultAuth,
     VaultSection,
     WorkspaceSection,
 )
 
 __all__ = [
     "FILE_NAME",
+    "AzureSection",
     "Bulk",
     "Context",
+    "Credential",
     "Deletions",
     "ExportFormat",
     "ExportSection",
     "NotConfigured",
     "Secret",
+    "SecretStore",
     "Settings",
     "StateSection",
     "SyncSection",
+    "VaultAuth",
     "VaultSection",
     "WorkspaceSection",
     "checked_host",

@@ -22,8 +22,44 @@ def _secret(value: object, info: ValidationInfo) -> Secret | None:
     if value is None or isinstance(value, Secret):
         return value
     if not isinstance(value, str):
-        raise ValueError("must be a reference, env:NAME or file:PATH")
+        raise ValueError("must be a reference, such as env:NAME or file:PATH")
     return Secret(value, context=_context(info))
+
+
+def _secret_for_workspace(value: object, info: ValidationInfo) -> Secret | None:
+    found = _secret(value, info)
+    if found is not None and found.scheme == "databricks":
+        raise ValueError("cannot be in the workspace that it opens; use env:, file: or keyvault:")
+    return found
+
+
+def _secret_for_azure(value: object, info: ValidationInfo) -> Secret | None:
+    found = _secret(value, info)
+    if found is not None and found.scheme == "keyvault":
+        raise ValueError("cannot be in a key vault that it opens; use env:, file: or databricks:")
+    return found
+
+
+def _optional_path(value: object, info: ValidationInfo) -> object:
+    return _path(value, info) if value else None
+
+
+def _https(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value)
+    if parts.scheme != "https" or not parts.hostname or parts.username is not None:
+        raise ValueError("must be an address that begins with https://")
+    return value.rstrip("/")
+
+
+def _vault_address(value: object) -> object:
+    if isinstance(value, str) and "{vault}" not in value and not is_loopback(urlsplit(value).hostname or ""):
+        raise ValueError("must hold {vault} where the vault's name is to be, as in https://{vault}.vault.azure.net")
+    if isinstance(value, str):
+        _https(value.replace("{vault}", "vault"))
+        return value.rstrip("/")
+    return value
 
 
 def is_loopback(host: str) -> bool:
@@ -120,6 +156,8 @@ def _number(value: object) -> object:
 
 
 Reference = Annotated[Secret | None, BeforeValidator(_secret)]
+WorkspaceReference = Annotated[Secret | None, BeforeValidator(_secret_for_workspace)]
+AzureReference = Annotated[Secret | None, BeforeValidator(_secret_for_azure)]
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, BeforeValidator(_number), Field(gt=0)]
 Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]
@@ -128,6 +166,9 @@ Share = Annotated[float, BeforeValidator(_number), Field(ge=0, le=1)]
 Host = Annotated[str | None, BeforeValidator(_host)]
 Root = Annotated[str, BeforeValidator(_root)]
 LocalPath = Annotated[Path, BeforeValidator(_path)]
+OptionalPath = Annotated[Path | None, BeforeValidator(_optional_path)]
+HttpsUrl = Annotated[str, BeforeValidator(_https)]
+VaultAddress = Annotated[str, BeforeValidator(_vault_address)]
 Remote = Annotated[str, BeforeValidator(_remote)]
 StateUrl = Annotated[str, BeforeValidator(_state_url)]
 Branch = Annotated[str, BeforeValidator(_branch)]

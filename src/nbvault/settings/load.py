@@ -63,7 +63,7 @@ def load_settings(
     values = _read(file) if file else {}
     found = _Found(values, file, {})
     mistakes = list(_apply_variables(found, given))
-    context = Context(file.parent if file else folder, given)
+    context = Context(file.parent if file else folder, given, {})
     settings = _check(found, context, mistakes)
     settings._context = context
     return settings

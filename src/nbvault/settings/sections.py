@@ -11,10 +11,13 @@ from urllib.parse import quote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from nbvault.settings.checks import (
+    AzureReference,
     Branch,
     Count,
     Host,
+    HttpsUrl,
     LocalPath,
+    OptionalPath,
     Rate,
     Reference,
     Remote,
@@ -23,9 +26,11 @@ from nbvault.settings.checks import (
     Share,
     StateUrl,
     Text,
+    VaultAddress,
+    WorkspaceReference,
     is_loopback,
 )
-from nbvault.settings.secret import Context
+from nbvault.settings.secret import Context, SecretStore
 
 # What git and TLS need of the environment; everything else, secrets above all, stays here.
 _HANDED_ON = re.compile(
@@ -58,6 +63,25 @@ class Bulk(str, Enum):
     ON = "on"
 
 
+class VaultAuth(str, Enum):
+    """How we sign in to the Git server: with a token of our own, or with one that Microsoft Entra gives for an hour."""
+
+    PAT = "pat"
+    ENTRA = "entra"
+
+
+class Credential(str, Enum):
+    """Which credential of azure-identity is used; `AUTO` is what the other keys of the section suggest."""
+
+    AUTO = "auto"
+    DEFAULT = "default"
+    CLIENT_SECRET = "client_secret"
+    CERTIFICATE = "certificate"
+    MANAGED_IDENTITY = "managed_identity"
+    WORKLOAD_IDENTITY = "workload_identity"
+    CLI = "cli"
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
 
@@ -66,7 +90,8 @@ class WorkspaceSection(_Section):
     """Which workspace, and what of it. Without a host, databricks-sdk finds one in its own ways."""
 
     host: Host = None
-    token: Reference = None
+    token: WorkspaceReference = None
+    token_name: Text = "nbvault"
     root: Root = "/Clients"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -79,15 +104,33 @@ class VaultSection(_Section):
     """Where the backup goes. `path` is absolute; `remote` is a URL or an absolute local path.
 
     `earlier`: where earlier epochs are, if not where `remote` is; `token` is given to these, too.
+    `token_name` is what the token is called where it was made; `credentials` finds it by that name.
     """
 
     path: LocalPath = Field(default=Path("vault.git"), validate_default=True)
     remote: Remote
+    auth: VaultAuth = VaultAuth.PAT
     token: Reference = None
     earlier: tuple[str, ...] = ()
+    token_name: Text = "nbvault"
     branch: Branch = "main"
     committer_name: Text = "nbvault"
     committer_email: Text = "nbvault@nbvault.invalid"
+
+
+class AzureSection(_Section):
+    """Who we are to Microsoft Entra; the names are those of azure-identity. Needs the extra ``nbvault[azure]``."""
+
+    credential: Credential = Credential.AUTO
+    tenant_id: str = ""
+    client_id: str = ""
+    client_secret: AzureReference = None
+    certificate_path: OptionalPath = None
+    certificate_password: AzureReference = None
+    token_file_path: OptionalPath = None
+    authority: HttpsUrl = "https://login.microsoftonline.com"
+    disable_instance_discovery: bool = False
+    key_vault_url: VaultAddress = "https://{vault}.vault.azure.net"
 
 
 class StateSection(_Section):
@@ -134,14 +177,27 @@ class Settings(_Section):
     state: StateSection
     sync: SyncSection
     export: ExportSection
+    azure: AzureSection
     _context: Context = PrivateAttr(default=Context(Path(), {}))
 
     @property
     def process_environment(self) -> dict[str, str]:
         """The environment for git and other processes: what they need to run and to find servers, never a secret."""
-        secret = {ref.variable for ref in (self.workspace.token, self.vault.token, self.state.password) if ref}
+        azure = (self.azure.client_secret, self.azure.certificate_password)
+        references = (self.workspace.token, self.vault.token, self.state.password, *azure)
+        secret = {reference.variable for reference in references if reference}
         given = self._context.environment
         return {name: given[name] for name in given if _HANDED_ON.fullmatch(name) and name not in secret}
+
+    def keep_secrets_in(self, stores: Mapping[str, SecretStore]) -> None:
+        """From now on follow references of these schemes by these stores."""
+        if self._context.stores is not None:
+            self._context.stores.update(stores)
+
+    @property
+    def on_databricks(self) -> bool:
+        """Whether this process runs on a cluster of the workspace."""
+        return bool(self._context.environment.get("DATABRICKS_RUNTIME_VERSION"))
 
     @property
     def ca_file(self) -> str:
