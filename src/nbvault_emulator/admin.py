@@ -16,6 +16,7 @@ from nbvault_emulator.gate import Gate
 from nbvault_emulator.git_server import GitServer
 from nbvault_emulator.http import Request, Response
 from nbvault_emulator.journal import Journal
+from nbvault_emulator.organisation import AUDIENCE, Organisation
 from nbvault_emulator.world import NOTEBOOK, Node, World, WorldError
 
 ADMIN_PATH = "/_admin"
@@ -25,11 +26,12 @@ _OPERATIONS = mutations.known_operations() - {"import"}
 class AdminApi:
     """Answers below `ADMIN_PATH`. Changes take effect before they are answered."""
 
-    def __init__(self, world: World, journal: Journal, gate: Gate, git: GitServer) -> None:
+    def __init__(self, world: World, journal: Journal, gate: Gate, git: GitServer, organisation: Organisation) -> None:
         self._world = world
         self._journal = journal
         self._gate = gate
         self._git = git
+        self._organisation = organisation
         self._special: dict[tuple[str, str], Callable[[Request], Response]] = {
             ("GET", "world"): self._show_world,
             ("GET", "requests"): lambda _: json_response(self._gate.shared.counts()),
@@ -39,6 +41,8 @@ class AdminApi:
             ("POST", "faults"): self._set_faults,
             ("POST", "batch"): self._batch,
             ("POST", "repository"): self._make_repository,
+            ("POST", "azuredevops"): self._change_organisation,
+            ("POST", "token"): self._mint,
         }
 
     def answer(self, request: Request) -> Response:
@@ -55,6 +59,25 @@ class AdminApi:
         except (ValueError, TypeError) as wrong:
             return error(400, "INVALID_PARAMETER_VALUE", str(wrong))
         return error(404, "ENDPOINT_NOT_FOUND", f"No admin endpoint {request.method} {name}")
+
+    def _change_organisation(self, request: Request) -> Response:
+        wanted = _object(_body(request))
+        with self._organisation.changing() as state:
+            unknown = wanted.keys() - state.keys()
+            if unknown:
+                raise ValueError(f"Unknown settings: {', '.join(sorted(unknown))}.")
+            for name, value in wanted.items():
+                state[name] = {**state[name], **value} if isinstance(value, dict) else value
+        return json_response({})
+
+    def _mint(self, request: Request) -> Response:
+        wanted = _object(_body(request))
+        token = self._organisation.signer.make(
+            str(wanted.get("subject", "backup-principal")),
+            audience=str(wanted.get("audience", AUDIENCE)),
+            lifetime_s=float(wanted.get("lifetime_s", 3600)),
+        )
+        return json_response({"token": token})
 
     def _batch(self, request: Request) -> Response:
         operations = [_object(one) for one in _list(_body(request))]

@@ -12,6 +12,7 @@ from nbvault_emulator.faults import Fault
 from nbvault_emulator.gate import Answer, Gate
 from nbvault_emulator.http import Request, Response
 from nbvault_emulator.journal import Journal
+from nbvault_emulator.oauth import OIDC_PATH, OAuthServer
 from nbvault_emulator.platform import PlatformApi
 from nbvault_emulator.world import DIRECTORY, NOTEBOOK, Node, User, World, WorldError, describe, missing, normal_path
 
@@ -36,13 +37,22 @@ class WorkspaceApi:
     """
 
     def __init__(
-        self, world: World, journal: Journal, gate: Gate, *, token: str, url: str, platform: PlatformApi
+        self,
+        world: World,
+        journal: Journal,
+        gate: Gate,
+        *,
+        token: str,
+        url: str,
+        platform: PlatformApi,
+        oauth: OAuthServer,
     ) -> None:
         self._platform = platform
         self._world = world
         self._journal = journal
         self._gate = gate
         self._url = url
+        self._oauth = oauth
         self.tokens: dict[bytes, User] = {b"Bearer " + token.encode(): world.me}
         self._routes: dict[tuple[str, str], tuple[str, Callable[[Request, Query], Response]]] = {
             ("GET", "list"): ("list", self._list),
@@ -58,7 +68,10 @@ class WorkspaceApi:
         path = request.path
         if path == "/.well-known/databricks-config":
             return self._gate.pass_through("well-known", path, self._well_known)
-        user = self.tokens.get(request.headers.get(b"authorization", b""))
+        if path.startswith(OIDC_PATH + "/"):
+            return self._oauth.answer(request)
+        header = request.headers.get(b"authorization", b"")
+        user = self.tokens.get(header) or (self._world.me if self._oauth.holds(header) else None)
         route = self._routes.get((request.method, path[len(_BASE) :])) if path.startswith(_BASE) else None
         is_scim = route is None and scim.is_scim(path) and request.method == "GET"
         query = parse_query(request.query) if request.query else {}

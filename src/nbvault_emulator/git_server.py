@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextlib
 import io
 import os
 import re
 import signal
 import subprocess
+import sys
+import tempfile
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import cast
@@ -18,6 +18,9 @@ from typing import cast
 from nbvault_emulator.faults import Fault
 from nbvault_emulator.gate import Answer, Gate
 from nbvault_emulator.http import Request, Response
+from nbvault_emulator.organisation import Organisation
+from nbvault_emulator.push_guard import MESSAGE as SECRETS_FOUND
+from nbvault_emulator.receive import retold
 from nbvault_emulator.world import WorldError
 
 _PROJECT_PATH = "/ORG/PROJECT/_git/"
@@ -32,6 +35,11 @@ _ENDPOINTS = {
 }
 # git starts these for every push; what they refuse comes in their environment, so that concurrent pushes do not meet.
 _UPDATE_HOOK = """#!/bin/sh
+for pattern in $NBVAULT_EMULATOR_POLICIES; do
+case "$1" in
+$pattern) exit 1 ;;
+esac
+done
 [ -n "$NBVAULT_EMULATOR_PROTECTED" ] || exit 0
 case "$1" in
 $NBVAULT_EMULATOR_PROTECTED) ;;
@@ -41,6 +49,7 @@ echo "${NBVAULT_EMULATOR_MESSAGE}" >&2
 exit 1
 """
 _PRE_RECEIVE_HOOK = """#!/bin/sh
+[ -z "$NBVAULT_EMULATOR_FINDINGS" ] || exec "$NBVAULT_EMULATOR_PYTHON" "$NBVAULT_EMULATOR_GUARD"
 [ -n "$NBVAULT_EMULATOR_DECLINE" ] || exit 0
 echo "${NBVAULT_EMULATOR_MESSAGE}" >&2
 exit 1
@@ -49,16 +58,21 @@ _NOT_THERE = (
     "TF401019: The Git repository with name or identifier {name} does not exist or you do not have permissions for the "
     "operation you are attempting."
 )
+_NEEDS = (
+    "TF401027: You need the Git '{right}' permission to perform this action. "
+    "Details: identity '{caller}', scope 'repository'."
+)
+_GUARD = Path(__file__).with_name("push_guard.py")
 _POLICY = "TF402455: Pushes to this branch are not permitted; you must use a pull request to update this branch."
 
 
 class GitServer:
     """Serves the bare repositories of a directory: `vault.git` at `REPOSITORY_PATH`, and those made beside it."""
 
-    def __init__(self, git_dir: Path, gate: Gate, *, token: str) -> None:
+    def __init__(self, git_dir: Path, gate: Gate, organisation: Organisation) -> None:
         self._git_dir = git_dir
         self._gate = gate
-        self._token = token.encode()
+        self._organisation = organisation
         self._prepare(git_dir / "vault.git")
 
     def make(self, name: str) -> str:
@@ -74,6 +88,23 @@ class GitServer:
             raise ValueError(f"there is a repository {name} already")
         self._prepare(repository)
         return _PROJECT_PATH + name
+
+    def names(self) -> list[str]:
+        """The names of all repositories."""
+        return sorted(
+            path.name.removesuffix(".git") for path in self._git_dir.glob("*.git") if (path / "HEAD").exists()
+        )
+
+    def set_default_branch(self, name: str, ref: str) -> None:
+        """What a clone checks out."""
+        _git(self._git_dir / f"{name}.git", "symbolic-ref", "HEAD", ref)
+
+    def size_and_default_branch(self, name: str) -> tuple[int, str]:
+        """Bytes of all packs and loose objects, and the branch of a clone; empty while that does not exist."""
+        repository = self._git_dir / f"{name}.git"
+        size = sum(path.stat().st_size for path in (repository / "objects").rglob("*") if path.is_file())
+        head = _git(repository, "symbolic-ref", "HEAD").strip()
+        return size, head if _git(repository, "for-each-ref", head) else ""
 
     def _prepare(self, repository: Path) -> None:
         if not (repository / "HEAD").exists():
@@ -133,7 +164,8 @@ class GitServer:
         rest = slash + rest
         service = re.sub(r".*service=([a-z-]+).*", r"\1", request.query)
         endpoint = _ENDPOINTS.get((request.method, rest, service if rest == "/info/refs" else ""), "git-other")
-        if not self._is_allowed(request.headers.get(b"authorization", b"")):
+        caller = self._organisation.caller(request.headers.get(b"authorization", b""))
+        if caller is None:
             self._gate.shared.count(endpoint, 401)
             headers = (("WWW-Authenticate", 'Basic realm="https://dev.azure.com/ORG"'),)
             return Response(401, b"Access denied: sign in.", content_type="text/plain", headers=headers)
@@ -141,6 +173,9 @@ class GitServer:
         if not _NAME.fullmatch(name) or not (repository / "HEAD").exists():
             self._gate.shared.count(endpoint, 404)
             return Response(404, _NOT_THERE.format(name=name).encode(), content_type="text/plain")
+        if endpoint == "git-push-refs" and not self._organisation.may("GenericContribute"):
+            self._gate.shared.count(endpoint, 403)
+            return _may_not_push(caller)
         if endpoint == "git-push-pack" and request.header(b"content-length") == "4":
             # The empty request with which git tries its credentials before a large push is no push.
             return self._backend(endpoint, request, repository, rest, [])
@@ -148,24 +183,17 @@ class GitServer:
             endpoint, rest, lambda fired: self._backend(endpoint, request, repository, rest, fired)
         )
 
-    def _is_allowed(self, header: bytes) -> bool:
-        scheme, _, value = header.partition(b" ")
-        if scheme.lower() == b"bearer":
-            return value == self._token
-        if scheme.lower() != b"basic":
-            return False
-        try:
-            return base64.b64decode(value, validate=True).partition(b":")[2] == self._token
-        except binascii.Error:
-            return False
-
     async def _backend(
         self, endpoint: str, request: Request, repository: Path, rest: str, fired: list[Fault]
     ) -> Response:
         for fault in fired:
             if fault.kind == "remote-moved":
                 await asyncio.to_thread(_move_on, repository, fault)
-        process = await _start(_environment(request, repository, rest, fired))
+        environment = _environment(request, repository, rest, fired)
+        restrictions = self._restrictions(repository) if endpoint == "git-push-pack" else {}
+        if restrictions:
+            return await self._judged(endpoint, request, {**environment, **restrictions})
+        process = await _start(environment)
         shared = self._gate.shared
         feeder = asyncio.create_task(_feed(request, process, lambda size: shared.carried(endpoint, received=size)))
         try:
@@ -181,6 +209,42 @@ class GitServer:
             headers=tuple(headers.items()),
             stream=_output(process, feeder, lambda size: shared.carried(endpoint, sent=size), drop=drop),
         )
+
+    def _restrictions(self, repository: Path) -> dict[str, str]:
+        """What the organisation's rules would refuse, for the hooks."""
+        branches = self._organisation.blocked_branches(repository.name.removesuffix(".git"))
+        found = {"NBVAULT_EMULATOR_POLICIES": " ".join(branches)} if branches else {}
+        if self._organisation.state()["push_protection"]:
+            found |= {"NBVAULT_EMULATOR_PYTHON": sys.executable, "NBVAULT_EMULATOR_GUARD": str(_GUARD)}
+        return found
+
+    async def _judged(self, endpoint: str, request: Request, environment: dict[str, str]) -> Response:
+        """A push under rules: its answer is collected, and told in the service's words."""
+        with tempfile.TemporaryDirectory(prefix="nbvault-emulator-push-") as folder:
+            findings = Path(folder) / "findings"
+            if "NBVAULT_EMULATOR_GUARD" in environment:
+                environment = {**environment, "NBVAULT_EMULATOR_FINDINGS": str(findings)}
+            process = await _start(environment)
+            shared = self._gate.shared
+            feeder = asyncio.create_task(_feed(request, process, lambda size: shared.carried(endpoint, received=size)))
+            try:
+                status, headers = await _cgi_head(process)
+                body = await process.stdout.read(-1)
+            finally:
+                await _end(process, feeder)
+            found = findings.read_text(encoding="utf-8") if findings.exists() else ""
+        reasons = {"*": found or _POLICY}
+        body = retold(body, reasons=reasons, unpack=SECRETS_FOUND if found else "")
+        shared.carried(endpoint, sent=len(body))
+        content_type = headers.pop("content-type", "text/plain")
+        return Response(status, body, content_type=content_type, headers=tuple(headers.items()))
+
+
+def _may_not_push(caller: str) -> Response:
+    """The real answer has its own protocol's first line in front, as git shows it."""
+    said = _NEEDS.format(right="GenericContribute", caller=caller)
+    body = f"001f# service=git-receive-pack\n0000{len(said) + 4:04x}{said}"
+    return Response(403, body.encode(), content_type="text/plain")
 
 
 def _environment(request: Request, repository: Path, rest: str, fired: list[Fault]) -> dict[str, str]:

@@ -17,15 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from nbvault_emulator.admin import ADMIN_PATH, AdminApi
+from nbvault_emulator.azuredevops import AzureDevOpsApi
 from nbvault_emulator.databricks import WorkspaceApi
 from nbvault_emulator.gate import Answer, Gate
 from nbvault_emulator.git_server import REPOSITORY_PATH, GitServer
 from nbvault_emulator.http import Connection, Request
 from nbvault_emulator.journal import Journal
+from nbvault_emulator.oauth import OAuthServer
 from nbvault_emulator.options import EmulatorOptions, remember
+from nbvault_emulator.organisation import Organisation
 from nbvault_emulator.plan import Plan
 from nbvault_emulator.platform import PlatformApi
 from nbvault_emulator.shared import Shared
+from nbvault_emulator.signing import Signer
 from nbvault_emulator.world import World
 from nbvault_emulator.worldfile import load
 
@@ -82,11 +86,24 @@ class Site:
         self.journal = Journal(self.world, self._journal_path(), self.gate.set_faults)
         self._closing.callback(self.journal.close)
         self.gate.journal = self.journal
+        git_dir = options.git_dir or self._directory("git")
+        git_dir.mkdir(parents=True, exist_ok=True)
+        signer = Signer(tokens["workspace"] + tokens["git"])
+        organisation = Organisation(git_dir, first_pat=self.ready.git_token, signer=signer)
+        oauth = OAuthServer(organisation, self.gate, url=url)
+        self.git = GitServer(git_dir, self.gate, organisation)
+        self._azure_devops = AzureDevOpsApi(organisation, self.git, self.gate, url=url)
         platform = PlatformApi(self.world, self.journal, remote=self.ready.git_url.rpartition("/")[0] + "/")
         self._workspace = WorkspaceApi(
-            self.world, self.journal, self.gate, token=self.ready.workspace_token, url=url, platform=platform
+            self.world,
+            self.journal,
+            self.gate,
+            token=self.ready.workspace_token,
+            url=url,
+            platform=platform,
+            oauth=oauth,
         )
-        self._admin = AdminApi(self.world, self.journal, self.gate, self.git)
+        self._admin = AdminApi(self.world, self.journal, self.gate, self.git, organisation)
         if options.faults is not None:
             self.gate.set_faults(json.loads(options.faults.read_text(encoding="utf-8")))
 
@@ -112,6 +129,8 @@ class Site:
         path = request.path
         if path.startswith(ADMIN_PATH + "/"):
             return self._admin.answer(request)
+        if self._azure_devops.serves(path):
+            return self._azure_devops.answer(request)
         if self.git.serves(path):
             return self.git.answer(request)
         return self._workspace.answer(request)

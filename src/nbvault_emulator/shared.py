@@ -40,6 +40,8 @@ ENDPOINTS = (
     "git-push-refs",
     "git-push-pack",
     "git-other",
+    "azuredevops",
+    "oauth",
     "other",
 )
 BUCKETS = ("export", "list", "import")

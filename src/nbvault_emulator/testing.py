@@ -94,6 +94,16 @@ class Admin:
         result: dict[str, dict[str, int]] = self.call("GET", "/requests")
         return result
 
+    def azure_devops(self, **changes: Any) -> None:
+        """Change the organisation: ``rights={"PolicyExempt": True}``, ``push_protection=True``, ``first_pat=False``,
+        ``service_principals={"id": {"secret": "...", "lifetime_s": 5}}``; dictionaries are merged.
+        """
+        self._change("azuredevops", changes)
+
+    def entra_token(self, *, lifetime_s: float = 3600, subject: str = "backup-principal") -> str:
+        """A token for Azure DevOps, as Microsoft Entra would give one."""
+        return str(self._change("token", {"lifetime_s": lifetime_s, "subject": subject})["token"])
+
     def traffic(self) -> dict[str, dict[str, int]]:
         """Bytes of bodies by endpoint since the start or the last reset: ``received`` (Git only) and ``sent``."""
         result: dict[str, dict[str, int]] = self.call("GET", "/traffic")

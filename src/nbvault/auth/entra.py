@@ -182,4 +182,6 @@ def _refused(azure: AzureSection, error: Exception) -> AuthenticationError:
     """One sentence of what Entra, or azure-identity, said; its later lines are advice for programmers."""
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     hint = "Check the section [azure]: tenant_id, client_id, and whether its secret or certificate has expired."
-    return AuthenticationError(f"Microsoft Entra gives no token ({chosen(azure).value}): {said.rstrip('.')}.", hint=hint)
+    return AuthenticationError(
+        f"Microsoft Entra gives no token ({chosen(azure).value}): {said.rstrip('.')}.", hint=hint
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -63,9 +64,7 @@ class AuthenticationManager:
     def _keep_stores(self, settings: Settings) -> None:
         settings.keep_secrets_in(
             {
-                "databricks": DatabricksSecrets(
-                    self._unified, self.witness, on_databricks=settings.on_databricks
-                ),
+                "databricks": DatabricksSecrets(self._unified, self.witness, on_databricks=settings.on_databricks),
                 "keyvault": KeyVaultSecrets(
                     settings.azure.key_vault_url, self.entra.credential, self.witness, ca_file=settings.ca_file
                 ),
@@ -116,7 +115,11 @@ class AuthenticationManager:
     def workspace_accepted(self, identity: str) -> None:
         """The workspace has said whom it takes us for."""
         self.witness.saw(
-            "workspace", "authenticate", "ok", identity=identity, detail=_told(self._method(), tokens.expiry(self._shown))
+            "workspace",
+            "authenticate",
+            "ok",
+            identity=identity,
+            detail=_told(self._method(), tokens.expiry(self._shown)),
         )
 
     def workspace_standing(self) -> Standing:
@@ -146,6 +149,27 @@ class AuthenticationManager:
         else:
             self._git_used = self._vault.token.reveal() if self._vault.token else ""
         return self._git_used or None
+
+    def azure_devops_headers(self) -> dict[str, str]:
+        """The headers for one call of Azure DevOps' REST API, by the credentials of the Git server; none without them.
+
+        Raises:
+            AuthenticationError, ConfigurationError: as `git_token`.
+        """
+        token = self.git_token()
+        if not token:
+            return {}
+        if self._vault.auth is VaultAuth.ENTRA:
+            return {"Authorization": _BEARER + token}
+        return {"Authorization": "Basic " + base64.b64encode(f":{token}".encode()).decode()}
+
+    def entra_headers(self) -> dict[str, str]:
+        """The same by a token of Entra, which the API of personal access tokens insists on.
+
+        Raises:
+            AuthenticationError, ConfigurationError: as `EntraTokens.token`.
+        """
+        return {"Authorization": _BEARER + self.entra.token(AZURE_DEVOPS_SCOPE).value}
 
     def git_answered(self, *, accepted: bool) -> bool:
         """The Git server has taken or refused the last token; returns whether another one may be had."""
@@ -237,7 +261,7 @@ class AuthenticationManager:
 
 
 def attach_secret_stores(settings: Settings) -> None:
-    """Let references of these settings lead into secret scopes and key vaults; nothing is asked before one is followed."""
+    """Let references of these settings lead into secret scopes and key vaults; none is asked before it is followed."""
     AuthenticationManager(settings)
 
 

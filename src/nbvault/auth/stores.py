@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 KEY_VAULT_API = "7.4"
 
 
-class _Remembering:
+class _Remembering(ABC):
     """Asks a store once for each secret; again after `forget`. A reference that leads to itself is refused."""
 
     def __init__(self, scheme: str, witness: Witness) -> None:
@@ -49,11 +50,13 @@ class _Remembering:
         with self._lock:
             self._known.clear()
 
+    @abstractmethod
     def _get(self, name: str) -> str:
-        raise AssertionError("a store says how it reads")
+        """The secret, from the store itself."""
 
+    @abstractmethod
     def _put(self, name: str, value: str) -> str:
-        raise AssertionError("a store says how it writes")
+        """Write it into the store; returns it."""
 
     def _told(self, action: str, name: str, ask: Callable[[], str]) -> str:
         try:

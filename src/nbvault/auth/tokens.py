@@ -1,4 +1,4 @@
-"""What a token says of itself: tokens of Entra and of Databricks OAuth are JWTs. Read for show, never believed. Pure."""
+"""What a token says of itself: those of Entra and of Databricks OAuth are JWTs. Read for show, never believed."""
 
 from __future__ import annotations
 

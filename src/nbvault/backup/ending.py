@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from nbvault.auth import AuthEvent
 from nbvault.backup.conclusion import Published
 from nbvault.backup.detect import Verdict
 from nbvault.backup.problems import carry_on, failures, unacknowledged
@@ -120,18 +121,28 @@ class Ending:
         died = {"status": Status.INTERRUPTED.value, "exit_code": 9, "ended_at": iso(self.began)}
         return [{"session": name, **died, "error": "it was killed"} for name in self.left_behind] + [own]
 
-    def audit(self, report: SessionReport) -> list[Record]:
-        """What was done, by whom, on what, with what result."""
-        events = [("authenticate", "workspace", "ok")] if report.counts.folders else []
-        events += [("take over lease", name, "it was killed") for name in self.left_behind]
+    def audit(self, report: SessionReport, signed_in: Sequence[AuthEvent] = ()) -> list[Record]:
+        """What was done, by whom, on what, with what result; how we signed in comes first."""
+        events = [("take over lease", name, "it was killed") for name in self.left_behind]
         events += [("accept deletions", self.accepted, f"{report.counts.deleted} deleted")] if self.accepted else []
         events.append(("sync", self.session, report.status.value))
         detail = report.error or f"{report.counts.saved} saved, {report.counts.deleted} deleted, head {report.head}"
         at = iso(report.ended_at)
-        return [
+        return [_as_record(event, self.actor) for event in signed_in] + [
             {"at": at, "actor": self.actor, "action": action, "object": what, "result": result, "detail": detail}
             for action, what, result in events
         ]
+
+
+def _as_record(event: AuthEvent, actor: str) -> Record:
+    return {
+        "at": iso(event.at),
+        "actor": event.identity or actor,
+        "action": event.action,
+        "object": event.system,
+        "result": event.result,
+        "detail": event.detail,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from nbvault.auth import AuthEvent
 from nbvault.backup.bulk import BulkSession, day_of
 from nbvault.backup.conclusion import Conclusion, Published
 from nbvault.backup.detect import Distrust, Fate, Verdict, judge_deletions, parent_of
 from nbvault.backup.ending import Ending, ended_badly, ended_well
 from nbvault.backup.freezing import looks_of
+from nbvault.backup.held_back import HeldBack
 from nbvault.backup.ledger import Ledger
 from nbvault.backup.plan import Plan, Planner, contested_names, displaced
 from nbvault.backup.plan import Vault as PlannedVault
@@ -34,7 +36,7 @@ from nbvault.gitstore.conclude import Summary
 from nbvault.gitstore.growth import growth_since
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import Record, read_held
-from nbvault.gitstore.publish import RemoteMoved
+from nbvault.gitstore.publish import RemoteMoved, SecretsRefused
 from nbvault.model import (
     NBVAULT,
     Row,
@@ -56,7 +58,10 @@ T = TypeVar("T")
 
 
 class GitSyncEngine:
-    """Runs one session and reports the truth about it; what goes wrong is in the report, not raised."""
+    """Runs one session and reports the truth about it; what goes wrong is in the report, not raised.
+
+    `trail` is what its audit trail says of it, once it has ended; also where the vault could not be told.
+    """
 
     def __init__(self, around: Surroundings, settings: SyncSettings, options: SyncOptions | None = None) -> None:
         self._around = around
@@ -74,6 +79,9 @@ class GitSyncEngine:
         self._scan_started = self._began
         self._first = self._resumed = False
         self._slice: int | None = None
+        self._held_back = HeldBack()
+        self._auth_events: list[AuthEvent] = []
+        self.trail: list[Record] = []
         self._actor = NBVAULT.name
 
     async def run(self) -> SessionReport:
@@ -85,7 +93,10 @@ class GitSyncEngine:
             except NbvaultError as error:
                 return await self._rescue(error)
         except NbvaultError as error:
-            return self._ending(None).report(ended_badly(error))
+            ending = self._ending(None)
+            report = ending.report(ended_badly(error))
+            self._audited(ending, report)
+            return report
         finally:
             self._stop_writing()
             await self._release()
@@ -111,26 +122,44 @@ class GitSyncEngine:
             self._session = new_session_id(self._began, after=self._history.last)
 
     async def _sync(self) -> SessionReport:
-        for attempt in range(1, ATTEMPTS + 1):
+        moves = 0
+        while True:
             try:
                 return await self._judge_and_write()
             except RemoteMoved:
-                if attempt == ATTEMPTS:
+                moves += 1
+                if moves == ATTEMPTS:
                     raise
                 self._around.watcher.stage("Another nbvault pushed to this vault meanwhile: judging anew")
-                self._stop_writing()
-                await asyncio.to_thread(self._vault.forget_unpushed)
-                await self._blocking(self._vault.refresh)
-        raise AssertionError("the loop returns or raises")
+                await self._start_over()
+            except SecretsRefused as refused:
+                # Each round leaves out at least one more, so this ends.
+                if not await asyncio.to_thread(self._held_back.learn, refused, self._vault):
+                    raise
+                number = len(self._held_back.reasons)
+                self._around.watcher.stage(f"The remote refuses secrets: {number} notebooks are held back")
+                await self._start_over()
+
+    async def _start_over(self) -> None:
+        """Drop what was committed and not pushed, but not the exports."""
+        self._stop_writing()
+        self._bulk.forgotten()
+        rows, blob_at = self._vault.meta.rows, self._vault.blob_at
+        await asyncio.to_thread(self._vault.forget_unpushed)
+        await self._blocking(self._vault.refresh)
+        await asyncio.to_thread(self._held_back.remember, rows, blob_at, self._vault)
 
     async def _judge_and_write(self) -> SessionReport:
         identity = await self._unless_stopped(self._around.workspace.me())
         self._actor = identity.user_name
+        self._around.host.signed_in(identity.user_name)
         accepted = await asyncio.to_thread(self._accepted)
         concluded = await self._blocking(self._vault.concluded_content)
         self._resumed = concluded != self._vault.meta.content
         self._first = not concluded
         records_lost = bool(concluded) and self._vault.is_new
+        if self._first and not self._resumed:
+            await self._foretell()
         planner = await asyncio.to_thread(self._planner)
         await self._blocking(lambda: self._bulk.begin(self._vault, self._around.workspace.host))
         self._scan_started = self._now()
@@ -148,6 +177,11 @@ class GitSyncEngine:
         if self._options.dry_run:
             return ending.report(ended_well(ending, Published(self._vault.main)))
         return await self._write(plan, ending, verdict)
+
+    async def _foretell(self) -> None:
+        """Say what would refuse a push before a first session spends hours on what it could not push."""
+        for sentence in await self._unless_stopped(self._around.host.foretold()):
+            self._around.watcher.stage(sentence)
 
     async def _still_admin(self, findings: Findings) -> bool:
         """Whether a folder that vanished is really gone; who cannot be asked now is not believed."""
@@ -214,6 +248,7 @@ class GitSyncEngine:
             committer=settings.committer,
             editor_of=self._around.editor_of,
             push=self._conclusion().push_checkpoint,
+            held_back=self._held_back,
             dry_run=self._options.dry_run,
         )
         return Survey(
@@ -267,9 +302,15 @@ class GitSyncEngine:
             ending.records(report, content=self._vault.meta.content),
             problems=ending.failures() if ending.complete_view else None,
             held=held,
-            audit=[*self._bulk.audit(at=report.ended_at, by=self._actor), *ending.audit(report)],
+            audit=self._audited(ending, report),
             also=self._found_out(),
         )
+
+    def _audited(self, ending: Ending, report: SessionReport) -> list[Record]:
+        self._auth_events += self._around.host.auth_events()
+        found = self._bulk.audit(at=report.ended_at, by=self._actor)
+        self.trail = [*found, *ending.audit(report, self._auth_events)]
+        return self.trail
 
     def _found_out(self) -> Mapping[str, Sequence[Record]]:
         """What the vault is to know of folder export from now on."""
@@ -322,6 +363,7 @@ class GitSyncEngine:
         ending = self._ending(self._survey)
         if self._options.dry_run:
             return ending.report(ended_badly(error))
+        error = await self._around.host.explained(error)
         pushed = False
         try:
             await self._in_time(self._save_and_record(error, ending))

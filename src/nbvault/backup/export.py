@@ -39,6 +39,7 @@ class NotebookExporter:
         trust: Whether folders are exported whole where many of their notebooks are wanted.
         day: Days since 1970, which choose what is then compared.
         alone: The notebooks, by id, that are exported by themselves in any case.
+        recall: Settles an outcome whose bytes this session has exported before; False for all others.
 
     `waiting` counts what was submitted and has not ended, `exported` and `failed` what has.
     """
@@ -53,8 +54,10 @@ class NotebookExporter:
         trust: Trust | None = None,
         day: int = 0,
         alone: Callable[[int], bool] = lambda _: False,
+        recall: Callable[[Outcome], Awaitable[bool]] | None = None,
     ) -> None:
         self._workspace = workspace
+        self._recall = recall
         self._native = native
         self._alone = alone
         self._keep = keep
@@ -99,6 +102,8 @@ class NotebookExporter:
 
     async def submit_folder(self, listing: FolderListing, wanted: Sequence[Outcome]) -> None:
         """Queue notebooks of one folder, as one or each by itself; as `submit`."""
+        if self._recall is not None:
+            wanted = [outcome for outcome in wanted if not await self._recall(outcome)]
         whole = self.folders.wants(listing, wanted)
         together = [outcome for outcome in wanted if whole and not self._alone(outcome.listed.object_id)]
         for outcome in wanted:
@@ -147,6 +152,8 @@ class NotebookExporter:
         self.waiting -= 1
 
     async def _export(self, outcome: Outcome) -> None:
+        if self._recall is not None and await self._recall(outcome):
+            return
         try:
             data = await self._bytes_of(outcome)
         except (AuthenticationError, DeadlineExceeded):

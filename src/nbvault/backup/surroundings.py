@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from nbvault.auth import AuthEvent
 from nbvault.backup.scope import Scope
 from nbvault.backup.survey import Survey
 from nbvault.backup.survey import Workspace as SurveyedWorkspace
 from nbvault.clock import Clock
+from nbvault.errors import NbvaultError
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.vault import Vault
 from nbvault.model import NBVAULT, Identity, ListedObject, Person, RequestCounts
@@ -79,6 +81,41 @@ class SyncSettings:
     committer: Person = NBVAULT
 
 
+class Host(Protocol):
+    """Who knows more of the remote than git does, and saw us sign in."""
+
+    def signed_in(self, identity: str) -> None:
+        """The workspace has said whom it takes us for."""
+
+    def auth_events(self) -> Sequence[AuthEvent]:
+        """What happened when we signed in, since this was asked last."""
+
+    async def foretold(self) -> Sequence[str]:
+        """Sentences on what would refuse a push, for people, before the first one."""
+
+    async def explained(self, error: NbvaultError) -> NbvaultError:
+        """The same error with whatever more there is to say of it."""
+
+
+class NoHost:
+    """Nobody who knows more."""
+
+    def signed_in(self, identity: str) -> None:
+        """Not kept."""
+
+    def auth_events(self) -> Sequence[AuthEvent]:
+        """None are known."""
+        return ()
+
+    async def foretold(self) -> Sequence[str]:
+        """Nothing is known."""
+        return ()
+
+    async def explained(self, error: NbvaultError) -> NbvaultError:
+        """As it is."""
+        return error
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Everything outside that a session works with.
@@ -93,3 +130,4 @@ class Surroundings:
     clock: Clock
     watcher: Watcher
     stop: asyncio.Event
+    host: Host = field(default_factory=NoHost)

@@ -30,6 +30,9 @@ class Keeper(Protocol):
     async def keep(self, outcome: Outcome, data: bytes) -> None:
         """Store the bytes, and set the outcome's blob and state."""
 
+    async def recall(self, outcome: Outcome) -> bool:
+        """Settle it without its bytes, if this session has stored them before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
@@ -107,6 +110,7 @@ class Survey:
             trust=trust,
             day=day,
             alone=distrust.in_slice,
+            recall=keeper.recall,
         )
 
     async def run(self) -> Findings:

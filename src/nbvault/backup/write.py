@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nbvault.backup.detect import times_differ
+from nbvault.backup.held_back import HeldBack
 from nbvault.backup.ledger import Ledger, Outcome
 from nbvault.backup.plan import Authored, Plan, Planner, without_authors
 from nbvault.errors import RemoteUnreachable
@@ -21,7 +22,7 @@ from nbvault.gitstore.reader import commit_info, ls_tree
 from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport, blob_id
 from nbvault.model import NBVAULT, FileChange, ListedObject, Person, Rename, Row, State, source_language
-from nbvault.paths import extension_for
+from nbvault.paths import extension_for, extension_of
 
 # Handed to the writing thread in pieces of this size; the stream sorts larger ones.
 FLUSH_BYTES = 2 * 1024 * 1024
@@ -55,6 +56,7 @@ class VaultWriter:
         committer: Person,
         editor_of: Callable[[ListedObject], Awaitable[Person]],
         push: Callable[[str, str], None],
+        held_back: HeldBack,
         dry_run: bool = False,
     ) -> None:
         self._vault = vault
@@ -66,6 +68,7 @@ class VaultWriter:
         self._committer = committer
         self._editor_of = editor_of
         self._push = push
+        self._held_back = held_back
         self._dry_run = dry_run
         self._large = batching.large
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="git-writer")
@@ -90,15 +93,37 @@ class VaultWriter:
         """Take the bytes of an exported notebook; writes them if the vault does not have them."""
         row, blob = outcome.row, blob_id(data)
         known = self._vault.blob_at.get(row.repo_path) if row else None
+        if self._is_held_back(outcome, blob):
+            return
         if blob != known:
             outcome.editor = await self._editor_of(outcome.listed)
             self._buffer(outcome.listed.path, data)
         elif row and _is_as_listed(row, outcome):
             self._ledger.mark_unchanged(outcome.listed.object_id)
             return
+        await self._saved(outcome, blob, extension_for(source_language(data, outcome.listed.language), outcome.form))
+
+    async def recall(self, outcome: Outcome) -> bool:
+        """Take a notebook that this session exported before the remote refused its commit; False for any other."""
+        found = self._held_back.exported(outcome.listed)
+        if found is None:
+            return False
+        row, blob = found
+        if not self._is_held_back(outcome, blob):
+            outcome.editor, outcome.form = await self._editor_of(outcome.listed), row.format
+            self._changed += 1
+            await self._saved(outcome, blob, extension_of(row.repo_path))
+        return True
+
+    def _is_held_back(self, outcome: Outcome, blob: str) -> bool:
+        reason = self._held_back.reasons.get(blob)
+        if reason is not None:
+            outcome.state, outcome.reason = State.FAILED, reason
+        return reason is not None
+
+    async def _saved(self, outcome: Outcome, blob: str, extension: str) -> None:
         # Not before the bytes are in our hands: a session that is stopped commits what is saved.
-        outcome.state, outcome.blob = State.SAVED, blob
-        outcome.extension = extension_for(source_language(data, outcome.listed.language), outcome.form)
+        outcome.state, outcome.blob, outcome.extension = State.SAVED, blob, extension
         self._ready.append(outcome)
         await self._keep_up()
         self._large = self._large or self._changed > self._batching.large_above

@@ -35,6 +35,8 @@ _UNREACHABLE = re.compile(
 )
 _DISK = re.compile(r"No space left on device|Out of diskspace|Disk quota exceeded|File too large")
 _TOO_LARGE = re.compile(r"(?:returned error:|HTTP) 413\b|exceeds .*limit|TF402462|push size", re.IGNORECASE)
+_NEEDS_RIGHT = re.compile(r"TF401027: You need the Git '(\w+)' permission.*?(?:identity '([^']*)')")
+_RIGHTS = {"GenericContribute": "Contribute", "CreateBranch": "Create branch", "CreateTag": "Create tag"}
 _REFUSED = re.compile(r"hook declined|remote rejected|unpack failed|TF40\d+|VS4\d+|pre-receive|remote: (?:error|fatal)")
 
 
@@ -60,6 +62,11 @@ def remote_failure(url: str, stderr: str, *, pushing: bool = False) -> NbvaultEr
     if _CERTIFICATE.search(stderr):
         hint = "Name your organisation's certificates in GIT_SSL_CAINFO, or correct the address in vault.remote."
         return ConfigurationError(f"The certificate of {url} is not trusted: {told}", hint=hint)
+    if lacking := _NEEDS_RIGHT.search(stderr):
+        return AuthenticationError(
+            f"{lacking[2]} may not push to {url}: it lacks the right '{_RIGHTS.get(lacking[1], lacking[1])}'.",
+            hint=advice(stderr, ""),
+        )
     if _AUTHENTICATION.search(stderr):
         hint = "Check vault.token: is it set, not expired, and may it read and write code there?"
         return AuthenticationError(f"The remote {url} refuses the credentials: {told}", hint=hint)
@@ -73,6 +80,20 @@ def remote_failure(url: str, stderr: str, *, pushing: bool = False) -> NbvaultEr
     if pushing and _REFUSED.search(stderr):
         return PushRefused(f"The remote {url} refuses the push: {told}")
     return GitError(f"git failed with {url}: {told}")
+
+
+def advice(reason: str, branch: str) -> str:
+    """What an administrator can do about a push that was refused for this reason."""
+    if "TF402455" in reason:
+        return (
+            f"A branch policy lets only pull requests change {branch}. An administrator must exempt the backup "
+            f"identity: Project settings > Repositories > the repository > Security > branch {branch}: set "
+            "'Bypass policies when pushing' to Allow."
+        )
+    if lacking := _NEEDS_RIGHT.search(reason):
+        right = _RIGHTS.get(lacking[1], lacking[1])
+        return f"Project settings > Repositories > the repository > Security: set '{right}' to Allow for this identity."
+    return "Let the backup identity bypass the branch policy and contribute to this repository."
 
 
 def _last_words(stderr: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nbvault.errors import GitError, PushRefused, RemoteUnreachable
+from nbvault.gitstore.complaints import advice
+from nbvault.gitstore.findings import Finding, is_about_secrets, read_findings
 from nbvault.gitstore.remote import PushRef, PushState, Remote
 
 
@@ -16,12 +18,25 @@ class RemoteMoved(GitError):
         self.refs = tuple(refs)
 
 
+class SecretsRefused(PushRefused):
+    """The remote refuses a push for secrets in it; `findings` are those that it names."""
+
+    def __init__(self, branch: str, findings: Sequence[Finding]) -> None:
+        named = "; ".join(f"{each.path} line {each.line}: {each.kind}" for each in findings[:5])
+        more = f" and {len(findings) - 5} more" if len(findings) > 5 else ""
+        super().__init__(
+            f"The remote refuses the push to {branch} for secrets in it: {named or 'it does not say which'}{more}.",
+            hint="Remove them from the notebooks and revoke them, or turn push protection off for this repository.",
+        )
+        self.findings = tuple(findings)
+
+
 def push(remote: Remote, refs: Sequence[PushRef]) -> None:
     """Push, never with force, all of these refs or raise.
 
     Raises:
         RemoteMoved: some were no fast-forward; others may have been pushed.
-        PushRefused: a policy, hook or missing right refuses one; the message names it.
+        PushRefused: a policy, hook or missing right refuses one; the message names it. SecretsRefused: for secrets.
         AuthenticationError, RemoteUnreachable: as `Remote.push`.
     """
     results = remote.push(refs)
@@ -29,10 +44,10 @@ def push(remote: Remote, refs: Sequence[PushRef]) -> None:
     refused = [(ref, result.reason) for ref, result in results.items() if result.state is PushState.REFUSED]
     if refused:
         ref, reason = refused[0]
-        raise PushRefused(
-            f"The remote refuses the push to {ref.removeprefix('refs/heads/')}: {reason}.",
-            hint="Let the backup identity bypass the branch policy and contribute to this repository.",
-        )
+        branch = ref.removeprefix("refs/heads/")
+        if is_about_secrets(reason):
+            raise SecretsRefused(branch, read_findings(reason))
+        raise PushRefused(f"The remote refuses the push to {branch}: {reason}.", hint=advice(reason, branch))
     if moved:
         raise RemoteMoved(moved)
 

@@ -32,6 +32,11 @@ _MOVED = re.compile(
     r"fetch first|non-fast-forward|stale info|already been updated|incorrect old value|reference already exists"
     r"|is at [0-9a-f]{7,} but expected|\.lock': File exists|already exists\)?$"
 )
+# A server's reason may have several lines; git prints it as it came.
+_PORCELAIN = re.compile(
+    r"^(?P<flag>.)\t[^\t\n]*:(?P<ref>[^\t\n:]*)\t(?P<summary>.*?)(?=^.\t[^\t\n]*:[^\t\n:]*\t|^Done$|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 _Result = TypeVar("_Result")
 
 
@@ -365,11 +370,8 @@ def credentials(url: str, token: str | None) -> tuple[Mapping[str, str], tuple[s
 def parse_push(stdout: str, stderr: str) -> dict[str, PushResult]:
     """What `git push --porcelain` says of each ref, by the ref's name at the remote."""
     found: dict[str, PushResult] = {}
-    for line in stdout.splitlines():
-        flag, _, rest = line.partition("\t")
-        refs, tab, summary = rest.partition("\t")
-        if tab and len(flag) == 1:
-            found[refs.rpartition(":")[2]] = _push_result(flag, summary, stderr)
+    for entry in _PORCELAIN.finditer(stdout):
+        found[entry["ref"]] = _push_result(entry["flag"], entry["summary"].rstrip(), stderr)
     return found
 
 

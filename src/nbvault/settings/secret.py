@@ -41,7 +41,7 @@ class SecretStore(Protocol):
 
 
 class Context(NamedTuple):
-    """What values are read against: the folder of relative paths, the environment of references, the stores by scheme."""
+    """What values are read against: the folder of relative paths, the environment, and the stores by scheme."""
 
     base: Path
     environment: Mapping[str, str]

@@ -75,7 +75,7 @@ class Credential(str, Enum):
 
     AUTO = "auto"
     DEFAULT = "default"
-    CLIENT_SECRET = "client_secret"
+    CLIENT_SECRET = "client_secret"  # noqa: S105 - the name of a method
     CERTIFICATE = "certificate"
     MANAGED_IDENTITY = "managed_identity"
     WORKLOAD_IDENTITY = "workload_identity"
@@ -91,7 +91,7 @@ class WorkspaceSection(_Section):
 
     host: Host = None
     token: WorkspaceReference = None
-    token_name: Text = "nbvault"
+    token_name: Text = "nbvault"  # noqa: S105 - what it is called
     root: Root = "/Clients"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ class VaultSection(_Section):
     auth: VaultAuth = VaultAuth.PAT
     token: Reference = None
     earlier: tuple[str, ...] = ()
-    token_name: Text = "nbvault"
+    token_name: Text = "nbvault"  # noqa: S105 - what it is called
     branch: Branch = "main"
     committer_name: Text = "nbvault"
     committer_email: Text = "nbvault@nbvault.invalid"

@@ -1,0 +1,173 @@
+"""Azure DevOps says no: to a secret, to a push past a policy, to who lacks a right; what is saved, and what is said."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from fault_places import Place, source
+from nbvault.model import SessionReport, State
+
+FOLDER = "/Clients/2024/ENG-1001/NOTEBOOKS"
+EDITED = f"{FOLDER}/00_ingest_ledger"
+REVIEWERS = "fa4e907d-c16b-4a4c-9dfa-4906e5d171dd"
+
+
+def key(mark: str) -> str:
+    """A text that push protection takes for a key of a container registry; put together here, so that none lies about."""
+    return (mark * 42)[:42] + "+ACR" + "D" + "aaaaa"
+
+
+@pytest.fixture
+def place(served: Place) -> Place:
+    """A remote behind a server that has rules."""
+    return served
+
+
+def require_reviewers(place: Place, **more: Any) -> None:
+    """An administrator protects `main`, by the service's own API."""
+    where = urlsplit(place.emulator.git_url)
+    body = {
+        "type": {"id": REVIEWERS},
+        "isEnabled": True,
+        "isBlocking": True,
+        "settings": {"scope": [{"refName": "refs/heads/main", "matchKind": "Exact", "repositoryId": None}]},
+        **more,
+    }
+    connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=10)
+    headers = {"Authorization": f"Bearer {place.emulator.entra_token()}"}
+    connection.request("POST", "/ORG/PROJECT/_apis/policy/configurations", json.dumps(body), headers)
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def held_back(report: SessionReport) -> dict[str, str]:
+    """The notebooks that failed, and why."""
+    return {problem.path: problem.reason for problem in report.problems if problem.state is State.FAILED}
+
+
+# --- push protection -------------------------------------------------------------------------------------------------
+
+
+def test_a_secret_is_held_back_and_the_rest_is_saved(place: Place) -> None:
+    """Modified, added and moved notebooks with secrets keep their last good version; all others are on the remote."""
+    place.emulator.azure_devops(push_protection=True)
+    moved, fine, new = f"{FOLDER}/01_moved", f"{FOLDER}/05_aggregate_ledger", f"{FOLDER}/new"
+    old = place.saved()
+    place.emulator.edit(EDITED, source(f"a = 1\nkey = '{key('a')}'"))
+    place.emulator.edit(fine, source("no secret"))
+    place.emulator.create(new, source(f"'{key('b')}'"))
+    place.emulator.move(f"{FOLDER}/10_enrich_ledger", moved) if f"{FOLDER}/10_enrich_ledger" in old else None
+    exports = place.emulator.requests()
+    report = place.sync()
+    assert (report.status.value, report.exit_code, report.pushed) == ("partial", 3, True), report
+    reason = (
+        "held back for a secret: the remote's push protection found AzureContainerRegistryIdentifiableKey (SEC101/176)"
+    )
+    assert held_back(report) == {EDITED: f"{reason} in line 3", new: f"{reason} in line 2"}
+    world = place.world()
+    assert place.saved() == {**{p: d for p, d in world.items() if p != new}, EDITED: old[EDITED]}
+    assert report.head == place.tip("main")
+    assert exports is not None
+
+
+def test_what_was_exported_before_the_refusal_is_not_exported_again(place: Place) -> None:
+    """A refusal costs a listing and no second export."""
+    place.emulator.azure_devops(push_protection=True)
+    for number in range(5):
+        place.emulator.create(f"{FOLDER}/new{number}", source(f"number {number}"))
+    place.emulator.edit(EDITED, source(f"'{key('a')}'"))
+    place.emulator.reset_requests()
+    report = place.sync(changes={"sync.recheck_days": 100_000})
+    assert (report.exit_code, report.counts.saved, report.counts.failed) == (3, 5, 1)
+    assert place.emulator.requests()["export"] == {"200": 6}
+
+
+def test_a_held_back_notebook_is_saved_once_its_secret_is_gone(place: Place) -> None:
+    """It is tried again each time: refused again, accepted by an administrator, and then clean."""
+    place.emulator.azure_devops(push_protection=True)
+    place.emulator.edit(EDITED, source(f"'{key('a')}'"))
+    assert place.sync().exit_code == 3
+    place.acknowledge(EDITED)
+    report = place.sync()
+    assert (report.exit_code, report.counts.failed) == (0, 1)
+    place.emulator.edit(EDITED, source("read from a scope"))
+    place.assert_whole(place.sync())
+
+
+def test_secrets_in_the_first_session_of_all(fresh: Place) -> None:
+    """In batches, with pushes between them: every clean notebook is saved, the others are named, and no secret is there."""
+    fresh.emulator.azure_devops(push_protection=True)
+    paths = sorted(fresh.world())
+    for place in (3, 30, 60):
+        fresh.emulator.edit(paths[place], source(f"'{key('abc'[place % 3])}'"))
+    report = fresh.sync(changes={"sync.batch_size": 10, "sync.push_every": 20})
+    assert (report.exit_code, report.counts.failed, report.pushed) == (3, 3, True), report
+    assert held_back(report).keys() == {paths[3], paths[30], paths[60]}
+    assert fresh.saved() == {path: digest for path, digest in fresh.world().items() if path not in held_back(report)}
+    there = fresh.git("cat-file", "--batch-all-objects", "--batch-check=%(objectname) %(objecttype)")
+    blobs = "\n".join(line.split()[0] for line in there.splitlines() if line.endswith("blob"))
+    assert "+ACRDaaaaa" not in fresh.git("cat-file", "--batch", stdin=blobs + "\n")
+
+
+def test_a_secret_that_another_machine_left_unpushed(place: Place) -> None:
+    """A session killed between its commit and its push leaves the secret here; the next one leaves it out all the same."""
+    place.emulator.edit(EDITED, source(f"'{key('a')}'"))
+    place.emulator.faults({"kind": "drop", "when": "before", "match": {"endpoint": "git-push-pack", "after": 1}})
+    assert place.sync().exit_code == 1
+    place.emulator.faults()
+    place.emulator.azure_devops(push_protection=True)
+    report = place.sync()
+    assert (report.exit_code, list(held_back(report))) == (3, [EDITED]), report
+
+
+# --- policies and rights ---------------------------------------------------------------------------------------------
+
+
+def test_a_policy_on_main_is_named_and_what_was_saved_stays(place: Place) -> None:
+    """`backup/daily` has the work; `main` does not move; the error says which policy, and what to click."""
+    require_reviewers(place)
+    place.emulator.edit(EDITED, source("edited"))
+    tip = place.tip("main")
+    report = place.sync()
+    place.assert_nothing_claimed(report)
+    assert (report.exit_code, place.tip("main")) == (1, tip)
+    for words in ("TF402455", "main", "Minimum number of reviewers", "'Bypass policies when pushing'"):
+        assert words in report.error
+    assert "edited" in place.git("show", "backup/daily:2024/ENG-1001/NOTEBOOKS/00_ingest_ledger.py")
+    place.emulator.azure_devops(rights={"PolicyExempt": True})
+    after = place.sync()
+    place.assert_whole(after)
+
+
+@pytest.mark.parametrize("more", [{"isEnabled": False}, {"isBlocking": False}, {"settings": {"scope": []}}])
+def test_a_policy_that_does_not_guard_main_is_no_obstacle(place: Place, more: dict[str, Any]) -> None:
+    """Switched off, optional, or about nothing."""
+    require_reviewers(place, **more)
+    place.emulator.edit(EDITED, source("edited"))
+    place.assert_whole(place.sync())
+
+
+def test_a_missing_right_is_named(place: Place) -> None:
+    """Exit 6, one sentence: who lacks which right, and where to give it."""
+    place.emulator.azure_devops(rights={"GenericContribute": False})
+    report = place.sync()
+    place.assert_nothing_claimed(report)
+    assert report.exit_code == 6
+    assert report.error.startswith("backup@clients.example may not push to ")
+    assert "'Contribute'" in report.error
+
+
+def test_a_wrong_token_is_one_sentence(place: Place) -> None:
+    """Exit 6; nothing of the token, and nothing written."""
+    place.environment["GIT_TOKEN"] = wrong = "x" * 20 + "wrong"
+    shutil.rmtree(place.local)
+    report = place.sync()
+    place.assert_nothing_claimed(report)
+    assert (report.exit_code, wrong in json.dumps(report.as_json())) == (6, False)
+    assert "refuses the credentials" in report.error
