@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from nbvault.auth import AuthenticationManager
+from nbvault.auth import AuthenticationManager, AuthEvent
 from nbvault.azuredevops import (
     AzureDevOpsClient,
     ClientOptions,
@@ -109,3 +110,28 @@ async def explained(
         return error
     told = f"{error.message.rstrip('.')}. The policies are: {', '.join(names)}."
     return type(error)(told, hint=error.hint)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHost:
+    """What a session may ask of who signs it in, and of the host of its remote."""
+
+    settings: Settings
+    auth: AuthenticationManager
+    clock: Clock
+
+    def signed_in(self, identity: str) -> None:
+        """The workspace has said whom it takes us for."""
+        self.auth.workspace_accepted(identity)
+
+    def auth_events(self) -> Sequence[AuthEvent]:
+        """What happened when we signed in, since this was asked last."""
+        return self.auth.witness.take()
+
+    async def foretold(self) -> Sequence[str]:
+        """As `foretold`."""
+        return await foretold(self.settings, self.auth, clock=self.clock)
+
+    async def explained(self, error: NbvaultError) -> NbvaultError:
+        """As `explained`."""
+        return await explained(error, self.settings, self.auth, clock=self.clock)

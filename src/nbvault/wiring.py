@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from nbvault.auth import AuthenticationManager
 from nbvault.backup.engine import GitSyncEngine
@@ -28,7 +28,7 @@ from nbvault.errors import (
 from nbvault.gitstore.cache import Cache, open_cache, opened_as_it_is
 from nbvault.gitstore.lease import Lease, Sightings
 from nbvault.gitstore.lineage import ended
-from nbvault.gitstore.meta import read_records
+from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.process import is_alive, this_process
 from nbvault.gitstore.remote import Remote, remote_url
 from nbvault.gitstore.repack import merge_packs
@@ -40,9 +40,10 @@ from nbvault.gitstore.upkeep import (
     write_commit_graph,
 )
 from nbvault.gitstore.vault import Vault
+from nbvault.hosting import SessionHost
 from nbvault.model import Person, SessionReport
 from nbvault.settings import Deletions, ExportFormat, Settings
-from nbvault.state.store import SessionRow, StateManager
+from nbvault.state.store import AuditEvent, SessionRow, StateManager
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.editors import Editors
 from nbvault.workspace.transport import ClientOptions
@@ -53,6 +54,8 @@ REPACK_ABOVE_PACKS = 20
 UPKEEP_S = 60.0
 # How often dashboards see a running session move.
 PROGRESS_EVERY_S = 5.0
+
+T = TypeVar("T")
 
 
 class Engine(str, Enum):
@@ -249,12 +252,13 @@ def run_sync(
         NbvaultError: it could not even begin; every later trouble is in the report.
     """
     clock = clock or SystemClock()
+    auth = AuthenticationManager(settings, clock=clock)
     state = opened_state(settings, screen, clock=clock)
     try:
-        with opened_vault(settings, writing=True, clock=clock) as vault:
+        with opened_vault(settings, writing=True, clock=clock, auth=auth) as vault:
             recorder = Recorder(screen, state, settings)
-            report = _run_to_its_end(_session(recorder, vault, options, clock=clock, engine=engine))
-            _remember(state, vault, report)
+            report, trail = _run_to_its_end(_session(recorder, vault, options, auth, clock=clock, engine=engine))
+            _remember(state, vault, report, trail)
             _keep_up(vault, screen, clock)
         return report
     finally:
@@ -285,12 +289,18 @@ def lease_of(
 
 
 async def _session(
-    recorder: Recorder, vault: Vault, options: SyncOptions, *, clock: Clock, engine: Engine
-) -> SessionReport:
+    recorder: Recorder,
+    vault: Vault,
+    options: SyncOptions,
+    auth: AuthenticationManager,
+    *,
+    clock: Clock,
+    engine: Engine,
+) -> tuple[SessionReport, Sequence[Record]]:
+    """One session: its report, and what its audit trail says."""
     settings = recorder.settings
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    auth = AuthenticationManager(settings)
 
     def lease(session: str) -> Lease:
         return lease_of(settings, vault, session, sightings=recorder.state, say=recorder.stage, clock=clock)
@@ -301,11 +311,19 @@ async def _session(
         _exporting(engine, client, recorder, auth, clock=clock) as (workspace, at_once),
     ):
         around = Surroundings(
-            workspace, vault, lease, Editors(client).editor_of, clock=clock, watcher=recorder, stop=stop
+            workspace,
+            vault,
+            lease,
+            Editors(client).editor_of,
+            clock=clock,
+            watcher=recorder,
+            stop=stop,
+            host=SessionHost(settings, auth, clock),
         )
         telling = asyncio.ensure_future(_tell_progress(recorder, clock))
         try:
-            return await GitSyncEngine(around, replace(sync_settings(settings), max_in_flight=at_once), options).run()
+            session = GitSyncEngine(around, replace(sync_settings(settings), max_in_flight=at_once), options)
+            return await session.run(), session.trail
         finally:
             telling.cancel()
 
@@ -345,7 +363,7 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
             loop.add_signal_handler(number, stop.set)
 
 
-def _run_to_its_end(session: Coroutine[None, None, SessionReport]) -> SessionReport:
+def _run_to_its_end(session: Coroutine[None, None, T]) -> T:
     """Run the session; afterwards signals mean again what they meant before, which an event loop does not see to."""
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -372,8 +390,9 @@ def _keep_up(vault: Vault, screen: Screen, clock: Clock) -> None:
         screen.stage(f"The upkeep of the local repository was cut short: {error or 'interrupted'}")
 
 
-def _remember(state: StateManager, vault: Vault, report: SessionReport) -> None:
+def _remember(state: StateManager, vault: Vault, report: SessionReport, trail: Sequence[Record]) -> None:
     with suppress(StateError):
+        state.record_audit(AuditEvent.of_record(line) for line in trail)
         for session in state.running():
             if session.session != report.session:
                 _settle(state, vault, session.session, before=report.started_at)

@@ -72,7 +72,7 @@ class AdminApi:
 
     def _mint(self, request: Request) -> Response:
         wanted = _object(_body(request))
-        token = self._organisation.signer.make(
+        token = self._organisation.sign(
             str(wanted.get("subject", "backup-principal")),
             audience=str(wanted.get("audience", AUDIENCE)),
             lifetime_s=float(wanted.get("lifetime_s", 3600)),

@@ -14,6 +14,7 @@ from nbvault_emulator.http import Request, Response
 from nbvault_emulator.journal import Journal
 from nbvault_emulator.oauth import OIDC_PATH, OAuthServer
 from nbvault_emulator.platform import PlatformApi
+from nbvault_emulator.token_api import TOKEN_PATH, TokenApi
 from nbvault_emulator.world import DIRECTORY, NOTEBOOK, Node, User, World, WorldError, describe, missing, normal_path
 
 _BASE = "/api/2.0/workspace/"
@@ -46,6 +47,7 @@ class WorkspaceApi:
         url: str,
         platform: PlatformApi,
         oauth: OAuthServer,
+        tokens: TokenApi,
     ) -> None:
         self._platform = platform
         self._world = world
@@ -53,6 +55,7 @@ class WorkspaceApi:
         self._gate = gate
         self._url = url
         self._oauth = oauth
+        self._token_api = tokens
         self.tokens: dict[bytes, User] = {b"Bearer " + token.encode(): world.me}
         self._routes: dict[tuple[str, str], tuple[str, Callable[[Request, Query], Response]]] = {
             ("GET", "list"): ("list", self._list),
@@ -71,7 +74,7 @@ class WorkspaceApi:
         if path.startswith(OIDC_PATH + "/"):
             return self._oauth.answer(request)
         header = request.headers.get(b"authorization", b"")
-        user = self.tokens.get(header) or (self._world.me if self._oauth.holds(header) else None)
+        user = self.tokens.get(header) or self._by_token(header)
         route = self._routes.get((request.method, path[len(_BASE) :])) if path.startswith(_BASE) else None
         is_scim = route is None and scim.is_scim(path) and request.method == "GET"
         query = parse_query(request.query) if request.query else {}
@@ -79,6 +82,8 @@ class WorkspaceApi:
         endpoint = route[0] if route else "scim" if is_scim else call.endpoint if call else "other"
         if user is None:
             return self._refuse(endpoint, request)
+        if path.startswith(TOKEN_PATH):
+            return self._gate.pass_through("other", path, lambda _: self._token_api.answer(request))
         if route is not None:
             return self._call(route[0], route[1], request, query)
         if is_scim:
@@ -107,6 +112,10 @@ class WorkspaceApi:
     def _is_folder(self, path: str) -> bool:
         node = self._world.find(normal_path(path)[0]) if path.startswith("/") else None
         return node is not None and node.kind == DIRECTORY
+
+    def _by_token(self, header: bytes) -> User | None:
+        """Whoever holds a token that was made since, by OAuth or by hand, is who the first one is."""
+        return self._world.me if self._oauth.holds(header) or self._token_api.holds(header) else None
 
     def _refuse(self, endpoint: str, request: Request) -> Response:
         if request.headers.get(b"authorization"):

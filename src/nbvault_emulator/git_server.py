@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import cast
 
+from nbvault_emulator.backend import cgi_head, end, feed, output, start
 from nbvault_emulator.faults import Fault
 from nbvault_emulator.gate import Answer, Gate
 from nbvault_emulator.http import Request, Response
@@ -26,7 +23,6 @@ from nbvault_emulator.world import WorldError
 _PROJECT_PATH = "/ORG/PROJECT/_git/"
 REPOSITORY_PATH = _PROJECT_PATH + "vault"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_PIECE_BYTES = 65_536
 _ENDPOINTS = {
     ("GET", "/info/refs", "git-upload-pack"): "git-fetch-refs",
     ("GET", "/info/refs", "git-receive-pack"): "git-push-refs",
@@ -193,13 +189,13 @@ class GitServer:
         restrictions = self._restrictions(repository) if endpoint == "git-push-pack" else {}
         if restrictions:
             return await self._judged(endpoint, request, {**environment, **restrictions})
-        process = await _start(environment)
+        process = await start(environment)
         shared = self._gate.shared
-        feeder = asyncio.create_task(_feed(request, process, lambda size: shared.carried(endpoint, received=size)))
+        feeder = asyncio.create_task(feed(request, process, lambda size: shared.carried(endpoint, received=size)))
         try:
-            status, headers = await _cgi_head(process)
+            status, headers = await cgi_head(process)
         except (asyncio.IncompleteReadError, asyncio.CancelledError):
-            await _end(process, feeder)
+            await end(process, feeder)
             raise
         content_type = headers.pop("content-type", "text/plain")
         drop = any(fault.kind == "drop" for fault in fired)
@@ -207,7 +203,7 @@ class GitServer:
             status,
             content_type=content_type,
             headers=tuple(headers.items()),
-            stream=_output(process, feeder, lambda size: shared.carried(endpoint, sent=size), drop=drop),
+            stream=output(process, feeder, lambda size: shared.carried(endpoint, sent=size), drop=drop),
         )
 
     def _restrictions(self, repository: Path) -> dict[str, str]:
@@ -224,14 +220,14 @@ class GitServer:
             findings = Path(folder) / "findings"
             if "NBVAULT_EMULATOR_GUARD" in environment:
                 environment = {**environment, "NBVAULT_EMULATOR_FINDINGS": str(findings)}
-            process = await _start(environment)
+            process = await start(environment)
             shared = self._gate.shared
-            feeder = asyncio.create_task(_feed(request, process, lambda size: shared.carried(endpoint, received=size)))
+            feeder = asyncio.create_task(feed(request, process, lambda size: shared.carried(endpoint, received=size)))
             try:
-                status, headers = await _cgi_head(process)
+                status, headers = await cgi_head(process)
                 body = await process.stdout.read(-1)
             finally:
-                await _end(process, feeder)
+                await end(process, feeder)
             found = findings.read_text(encoding="utf-8") if findings.exists() else ""
         reasons = {"*": found or _POLICY}
         body = retold(body, reasons=reasons, unpack=SECRETS_FOUND if found else "")
@@ -339,84 +335,3 @@ def _refusals(fired: list[Fault]) -> dict[str, str]:
                 return {"NBVAULT_EMULATOR_PROTECTED": fault.text("refs"), **message}
             return {"NBVAULT_EMULATOR_DECLINE": "1", **message}
     return {}
-
-
-class _Backend:
-    """A running `git http-backend` with both its pipes."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.stdin = cast(asyncio.StreamWriter, process.stdin)
-        self.stdout = cast(asyncio.StreamReader, process.stdout)
-
-    async def wait(self) -> None:
-        await self._process.wait()
-
-    async def end(self) -> None:
-        if self._process.returncode is None:
-            # Its whole session: `git` is only the parent of the program that does the work.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-
-
-async def _start(environment: dict[str, str]) -> _Backend:
-    process = await asyncio.create_subprocess_exec(
-        "git",
-        "http-backend",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env=environment,
-        limit=_PIECE_BYTES,
-        start_new_session=True,
-    )
-    return _Backend(process)
-
-
-async def _feed(request: Request, process: _Backend, counted: Callable[[int], None]) -> None:
-    try:
-        if request.stream is not None:
-            async for piece in request.stream:
-                counted(len(piece))
-                process.stdin.write(piece)
-                await process.stdin.drain()
-    except (BrokenPipeError, ConnectionResetError):
-        # The backend stopped reading (it refused), or the client went away: either way there is no more to feed.
-        pass
-    finally:
-        process.stdin.close()
-
-
-async def _cgi_head(process: _Backend) -> tuple[int, dict[str, str]]:
-    head = await process.stdout.readuntil(b"\r\n\r\n")
-    status, headers = 200, {}
-    for line in head.decode("latin-1").split("\r\n"):
-        name, colon, value = line.partition(":")
-        if name.lower() == "status":
-            status = int(value.split()[0])
-        elif colon:
-            headers[name.lower()] = value.strip()
-    return status, headers
-
-
-async def _output(
-    process: _Backend, feeder: asyncio.Task[None], counted: Callable[[int], None], *, drop: bool
-) -> AsyncGenerator[bytes, None]:
-    try:
-        while piece := await process.stdout.read(_PIECE_BYTES):
-            if drop:
-                yield piece[: len(piece) // 2]
-                raise ConnectionResetError("broken off by a fault")
-            counted(len(piece))
-            yield piece
-        await process.wait()
-    finally:
-        await _end(process, feeder)
-
-
-async def _end(process: _Backend, feeder: asyncio.Task[None]) -> None:
-    feeder.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await feeder
-    await process.end()

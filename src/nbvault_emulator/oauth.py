@@ -30,7 +30,7 @@ class OAuthServer:
     def holds(self, header: bytes) -> bool:
         """Whether an Authorization header has a token of ours that has not expired."""
         scheme, _, token = header.decode("latin-1").partition(" ")
-        return scheme == "Bearer" and self._organisation.signer.subject(token, audience=AUDIENCE) is not None
+        return scheme == "Bearer" and self._organisation.subject(token, audience=AUDIENCE) is not None
 
     def _answered(self, request: Request) -> Response:
         rest = request.path[len(OIDC_PATH) :]
@@ -49,7 +49,7 @@ class OAuthServer:
             told = {"error": "invalid_client", "error_description": "Client authentication failed"}
             return json_response(told, 401)
         lifetime_s = known.get("lifetime_s", 3600)
-        token = self._organisation.signer.make(client, audience=AUDIENCE, lifetime_s=lifetime_s)
+        token = self._organisation.sign(client, audience=AUDIENCE, lifetime_s=lifetime_s)
         return json_response(
             {"access_token": token, "token_type": "Bearer", "expires_in": lifetime_s, "scope": "all-apis"}
         )

@@ -57,6 +57,8 @@ _EMPTY: dict[str, Any] = {
     "push_protection": False,
     "first_pat": True,
     "service_principals": {},
+    "workspace_tokens": [],
+    "ahead_s": 0,
 }
 
 
@@ -70,7 +72,7 @@ class Organisation:
     def __init__(self, directory: Path, *, first_pat: str, signer: Signer) -> None:
         self._file = directory / "azuredevops.json"
         self._first_pat = first_pat
-        self.signer = signer
+        self._signer = signer
 
     def state(self) -> dict[str, Any]:
         """Everything that is not as it is at first."""
@@ -90,12 +92,21 @@ class Organisation:
             draft.write_text(json.dumps(state), encoding="utf-8")
             draft.replace(self._file)
 
+    def sign(self, subject: str, *, audience: str, lifetime_s: float) -> str:
+        """A token that expires."""
+        ahead_s = self.state()["ahead_s"]
+        return self._signer.make(subject, audience=audience, lifetime_s=lifetime_s, ahead_s=ahead_s)
+
+    def subject(self, token: str, *, audience: str) -> str | None:
+        """Whom such a token names, if it is ours, for that service, and has not expired."""
+        return self._signer.subject(token, audience=audience, ahead_s=self.state()["ahead_s"])
+
     def caller(self, header: bytes) -> str | None:
         """Who sends this Authorization header; None for nobody we know."""
         scheme, _, value = header.decode("latin-1").partition(" ")
         if scheme.lower() == "bearer":
             # The service takes a personal token as Bearer, too.
-            return self.signer.subject(value, audience=AUDIENCE) or self._owner(value)
+            return self.subject(value, audience=AUDIENCE) or self._owner(value)
         if scheme.lower() != "basic":
             return None
         try:

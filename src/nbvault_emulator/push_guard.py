@@ -62,7 +62,9 @@ def _secrets_in(data: bytes, path: str) -> list[str]:
 
 
 def _commit_of(blob: str, tips: list[str]) -> str:
-    shown = _git("log", "--format=%H", "--reverse", "-m", f"--find-object={blob}", *tips, "--not", "--all")
+    # Only a commit that brought it: one that has it removed against another parent names a path that it does not have.
+    which = ("--reverse", "--diff-merges=first-parent", "--diff-filter=AM", f"--find-object={blob}")
+    shown = _git("log", "--format=%H", *which, *tips, "--not", "--all")
     return next(iter(shown.decode().split()), tips[0])
 
 

@@ -30,6 +30,7 @@ from nbvault_emulator.plan import Plan
 from nbvault_emulator.platform import PlatformApi
 from nbvault_emulator.shared import Shared
 from nbvault_emulator.signing import Signer
+from nbvault_emulator.token_api import TokenApi
 from nbvault_emulator.world import World
 from nbvault_emulator.worldfile import load
 
@@ -81,17 +82,16 @@ class Site:
         self.shared = Shared(options.workers, rates)
         self.gate = Gate(self.shared, latency_ms=options.latency_ms)
         self.world = _world(options)
-        self.git = GitServer(options.git_dir or self._directory("git"), self.gate, token=self.ready.git_token)
-        self.world.read_blobs = self.git.read_blobs
-        self.journal = Journal(self.world, self._journal_path(), self.gate.set_faults)
-        self._closing.callback(self.journal.close)
-        self.gate.journal = self.journal
         git_dir = options.git_dir or self._directory("git")
         git_dir.mkdir(parents=True, exist_ok=True)
         signer = Signer(tokens["workspace"] + tokens["git"])
         organisation = Organisation(git_dir, first_pat=self.ready.git_token, signer=signer)
-        oauth = OAuthServer(organisation, self.gate, url=url)
         self.git = GitServer(git_dir, self.gate, organisation)
+        self.world.read_blobs = self.git.read_blobs
+        self.journal = Journal(self.world, self._journal_path(), self.gate.set_faults)
+        self._closing.callback(self.journal.close)
+        self.gate.journal = self.journal
+        oauth = OAuthServer(organisation, self.gate, url=url)
         self._azure_devops = AzureDevOpsApi(organisation, self.git, self.gate, url=url)
         platform = PlatformApi(self.world, self.journal, remote=self.ready.git_url.rpartition("/")[0] + "/")
         self._workspace = WorkspaceApi(
@@ -102,6 +102,7 @@ class Site:
             url=url,
             platform=platform,
             oauth=oauth,
+            tokens=TokenApi(organisation),
         )
         self._admin = AdminApi(self.world, self.journal, self.gate, self.git, organisation)
         if options.faults is not None:

@@ -96,7 +96,8 @@ class Admin:
 
     def azure_devops(self, **changes: Any) -> None:
         """Change the organisation: ``rights={"PolicyExempt": True}``, ``push_protection=True``, ``first_pat=False``,
-        ``service_principals={"id": {"secret": "...", "lifetime_s": 5}}``; dictionaries are merged.
+        ``service_principals={"id": {"secret": "...", "lifetime_s": 5}}``, ``ahead_s=4000`` (the clock by which tokens
+        expire); dictionaries are merged.
         """
         self._change("azuredevops", changes)
 

@@ -75,7 +75,11 @@ class EntraTokens:
         with self._lock:
             renew_at, kept = self._kept.get(scope, (0.0, None))
             if kept is None or self._clock.monotonic() >= renew_at:
-                kept = self._ask(scope)
+                before, kept = kept, self._ask(scope)
+                if before is not None and kept.value == before.value:
+                    # From the credential's own cache, which is not due by its reckoning.
+                    self._credential = None
+                    kept = self._ask(scope)
                 left_s = kept.expires.timestamp() - time.time()
                 ahead_s = max(left_s - min(RENEW_BEFORE_S, left_s / 2), 0.0)
                 self._kept[scope] = (self._clock.monotonic() + ahead_s, kept)

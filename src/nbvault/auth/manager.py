@@ -161,7 +161,12 @@ class AuthenticationManager:
             return {}
         if self._vault.auth is VaultAuth.ENTRA:
             return {"Authorization": _BEARER + token}
-        return {"Authorization": "Basic " + base64.b64encode(f":{token}".encode()).decode()}
+        return {"Authorization": self.basic(token)}
+
+    @staticmethod
+    def basic(token: str) -> str:
+        """The value of an Authorization header for a personal access token of Azure DevOps."""
+        return "Basic " + base64.b64encode(f":{token}".encode()).decode()
 
     def entra_headers(self) -> dict[str, str]:
         """The same by a token of Entra, which the API of personal access tokens insists on.

@@ -152,8 +152,7 @@ class AzureDevOpsClient:
             async with self._session.request(
                 method, target, json=body, headers=dict(signed), allow_redirects=False
             ) as response:
-                data = await response.content.read(MAX_BYTES)
-                return response.status, response.headers, data
+                return response.status, response.headers, await _body(response)
         except aiohttp.ClientConnectorCertificateError as error:
             raise ConfigurationError(
                 f"The certificate of {target.host} is not trusted: {error}.",
@@ -164,6 +163,16 @@ class AzureDevOpsClient:
             raise AzureDevOpsError(
                 f"Azure DevOps at {target.host} does not answer: {said}.", hint="Check the network and try again."
             ) from None
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body; a read by itself may end early, and an endless one is given up."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise AzureDevOpsError(f"The answer of Azure DevOps for {response.url.path} is over {MAX_BYTES:,} bytes.")
+    return bytes(body)
 
 
 def _read(address: RepositoryAddress, method: str, url: str, status: int, data: bytes) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from nbvault.backup.detect import times_differ
 from nbvault.gitstore.findings import Finding
 from nbvault.gitstore.publish import SecretsRefused
-from nbvault.gitstore.reader import missing_objects
+from nbvault.gitstore.reader import blob_in, missing_objects
 from nbvault.gitstore.vault import Vault
 from nbvault.model import ListedObject, Row
 
@@ -67,11 +67,10 @@ class HeldBack:
 
 def _blob_of(finding: Finding, vault: Vault) -> str:
     """The blob that holds a finding, if it is a notebook's; the commit is ours and was not pushed."""
-    notebooks = {row.repo_path for row in vault.meta.rows.values()}
-    if not finding.commit:
-        return vault.blob_at.get(finding.path, "") if finding.path in notebooks else ""
-    done = vault.git.run("rev-parse", "--verify", "--quiet", f"{finding.commit}:{finding.path}", ok=(0, 1, 128))
-    return done.text if done.returncode == 0 and finding.path in notebooks else ""
+    if finding.path not in vault.blob_at:
+        return ""
+    there = blob_in(vault.git, finding.commit, finding.path) if finding.commit else ""
+    return there or vault.blob_at[finding.path]
 
 
 def _reason(findings: Iterable[Finding]) -> str:

@@ -17,7 +17,7 @@ _REMOTE = "https://dev.azure.com/ORG/PROJECT/_git/REPO"
 _TEMPLATE = """\
 # The configuration of nbvault. Relative paths are relative to this file. Any key may be overridden by a variable:
 # NBVAULT_SECTION__KEY, such as NBVAULT_VAULT__REMOTE. Secrets are never written here, only where they are:
-# "env:NAME" (a variable) or "file:PATH".
+# "env:NAME" (a variable), "file:PATH", "databricks:SCOPE/KEY" or "keyvault:VAULT/NAME".
 
 [workspace]
 {host_line}
@@ -35,6 +35,8 @@ path = "vault.git"
 # Any Git URL, or a local path.
 remote = {remote}
 {token_line}
+# "pat", or "entra" for an identity of Microsoft Entra: see the section [azure] in docs/authentication.md.
+auth = "pat"
 branch = "main"
 
 [state]

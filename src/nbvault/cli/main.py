@@ -42,6 +42,7 @@ COMMANDS = {
     "problems": "What could not be backed up.",
     "archive": "Close engagements: look at them weekly, hand them over.",
     "deploy": "Run by itself every night: render, roll back, verify.",
+    "credentials": "How nbvault signs in, and until when.",
     "state": "The index of sessions for people and dashboards.",
     "emulator": "A local workspace and Git server, to rehearse on.",
     "demo": "The whole story on a local workspace, in a minute.",

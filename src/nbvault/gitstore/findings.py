@@ -8,7 +8,7 @@ from typing import NamedTuple
 _REFUSED = re.compile(r"VS403654")
 _COMMIT = re.compile(r"commit: *([0-9a-f]{40})")
 # `/path(31,23-75) : SEC101/176 : Name.`, and in older answers `/path(31,23-75) : error : CSCAN0220 : ...`.
-_FINDING = re.compile(r"/([^\n]*?)\((\d+),[\d,-]+\) : (?:error : )?([A-Z]+[\d/]+)(?: : ([A-Za-z][\w-]*))?")
+_FINDING = re.compile(r"(?<!\S)/([^\n]*?)\((\d+),[\d,-]+\) : (?:error : )?([A-Z]+[\d/]+)(?: : ([A-Za-z][\w-]*))?")
 
 
 class Finding(NamedTuple):

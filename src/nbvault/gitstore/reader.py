@@ -85,6 +85,13 @@ def resolve(git: Git, revision: str) -> str | None:
     return done.text if done.returncode == 0 else None
 
 
+def blob_in(git: Git, commit: str, path: str) -> str:
+    """The blob at a path of a commit that is here; empty if there is none."""
+    options = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+    done = git.offline().run(*options, f"{commit}:{path}", ok=(0, 1, 128))
+    return done.text if done.returncode == 0 else ""
+
+
 def ls_tree(git: Git, commit: str, path: str = "") -> Iterator[TreeEntry]:
     """All files of a commit's tree, or those below ``path``, sorted by path as Git does.
 
