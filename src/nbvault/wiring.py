@@ -310,16 +310,8 @@ async def _session(
         WorkspaceClient(auth, options=ClientOptions.of(settings), clock=clock, deadline=deadline) as client,
         _exporting(engine, client, recorder, auth, clock=clock) as (workspace, at_once),
     ):
-        around = Surroundings(
-            workspace,
-            vault,
-            lease,
-            Editors(client).editor_of,
-            clock=clock,
-            watcher=recorder,
-            stop=stop,
-            host=SessionHost(settings, auth, clock),
-        )
+        host, editor_of = SessionHost(settings, auth, clock), Editors(client).editor_of
+        around = Surroundings(workspace, vault, lease, editor_of, clock=clock, watcher=recorder, stop=stop, host=host)
         telling = asyncio.ensure_future(_tell_progress(recorder, clock))
         try:
             session = GitSyncEngine(around, replace(sync_settings(settings), max_in_flight=at_once), options)

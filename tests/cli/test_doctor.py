@@ -54,10 +54,18 @@ def test_all_in_order(desk: Desk) -> None:
     """Workspace, root, repository and disk are named, and nothing is made or changed by looking."""
     ended = desk.run("doctor", "--json")
     assert (ended.code, wrong(ended)) == (0, []), ended
-    assert list(checks(ended))[3:] == ["workspace", "root", "repository", "disk"]
+    assert list(checks(ended))[3:] == ["workspace", "root", "repository", "pushes", "disk"]
     assert "administrator" in checks(ended)["workspace"]["detail"]
     assert [each.name for each in desk.folder.iterdir()] == ["nbvault.toml"]
     assert desk.refs() == ""
+
+
+def test_what_would_refuse_a_push_is_named(desk: Desk) -> None:
+    """A missing right ends it with 1, and says where to give it."""
+    desk.emulator.azure_devops(rights={"GenericContribute": False})
+    ended = desk.run("doctor", "--json")
+    assert (ended.code, wrong(ended)) == (1, ["pushes"])
+    assert "'Contribute'" in checks(ended)["pushes"]["hint"]
 
 
 def test_no_administrator_is_a_hint(desk: Desk) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
 
 from nbvault.auth import AuthEvent
 from nbvault.backup.bulk import BulkSession, day_of
@@ -19,6 +18,7 @@ from nbvault.backup.plan import Plan, Planner, contested_names, displaced
 from nbvault.backup.plan import Vault as PlannedVault
 from nbvault.backup.problems import failures
 from nbvault.backup.sessions import SessionHistory, new_session_id
+from nbvault.backup.stopping import Stopping
 from nbvault.backup.surroundings import Surroundings, SyncOptions, SyncSettings
 from nbvault.backup.survey import Findings, Knowledge, Survey
 from nbvault.backup.verify import check_ledger
@@ -28,7 +28,6 @@ from nbvault.errors import (
     GitError,
     LockedError,
     NbvaultError,
-    SessionInterrupted,
     VerificationError,
     WorkspaceError,
 )
@@ -47,14 +46,11 @@ from nbvault.workspace.errors import DeadlineExceeded
 
 # How often a session judges the workspace anew because another nbvault pushed meanwhile.
 ATTEMPTS = 3
-# A session that is asked to stop has 20 s; what is not pushed by then stays in the local repository.
-STOP_WITHIN_S = 15.0
 
 RECORDS_LOST = (
     "The vault has conclusions but no records of its notebooks: its branch nbvault/meta is gone. Everything was saved "
     "anew; files of notebooks that were deleted meanwhile stay on main as if they were people's."
 )
-T = TypeVar("T")
 
 
 class GitSyncEngine:
@@ -71,7 +67,7 @@ class GitSyncEngine:
         self._began = around.clock.now()
         self._session = new_session_id(self._began)
         self._lease: Lease | None = None
-        self._renewing: asyncio.Future[None] | None = None
+        self._stopping = Stopping(around.stop, self._vault.git.stop)
         self._history = SessionHistory()
         self._writer: VaultWriter | None = None
         self._survey: Survey | None = None
@@ -108,16 +104,16 @@ class GitSyncEngine:
         await self._look()
         if not self._options.dry_run:
             lease = self._around.lease(self._session)
-            await self._blocking(lease.acquire, grace_s=1.0)
+            await self._stopping.blocking(lease.acquire, grace_s=1.0)
             self._lease = lease
-            self._renewing = asyncio.ensure_future(self._keep_lease(lease))
+            self._stopping.guard = asyncio.ensure_future(self._keep_lease(lease))
             # Whoever held the lease until now may have concluded since.
             await self._look()
         self._around.watcher.began(self._session, self._began)
 
     async def _look(self) -> None:
-        await self._blocking(self._vault.refresh)
-        self._history = await self._blocking(lambda: SessionHistory.read(self._vault))
+        await self._stopping.blocking(self._vault.refresh)
+        self._history = await self._stopping.blocking(lambda: SessionHistory.read(self._vault))
         if self._session <= self._history.last:
             self._session = new_session_id(self._began, after=self._history.last)
 
@@ -146,27 +142,27 @@ class GitSyncEngine:
         self._bulk.forgotten()
         rows, blob_at = self._vault.meta.rows, self._vault.blob_at
         await asyncio.to_thread(self._vault.forget_unpushed)
-        await self._blocking(self._vault.refresh)
+        await self._stopping.blocking(self._vault.refresh)
         await asyncio.to_thread(self._held_back.remember, rows, blob_at, self._vault)
 
     async def _judge_and_write(self) -> SessionReport:
-        identity = await self._unless_stopped(self._around.workspace.me())
+        identity = await self._stopping.unless_stopped(self._around.workspace.me())
         self._actor = identity.user_name
         self._around.host.signed_in(identity.user_name)
         accepted = await asyncio.to_thread(self._accepted)
-        concluded = await self._blocking(self._vault.concluded_content)
+        concluded = await self._stopping.blocking(self._vault.concluded_content)
         self._resumed = concluded != self._vault.meta.content
         self._first = not concluded
         records_lost = bool(concluded) and self._vault.is_new
         if self._first and not self._resumed:
             await self._foretell()
         planner = await asyncio.to_thread(self._planner)
-        await self._blocking(lambda: self._bulk.begin(self._vault, self._around.workspace.host))
+        await self._stopping.blocking(lambda: self._bulk.begin(self._vault, self._around.workspace.host))
         self._scan_started = self._now()
         survey = self._survey = self._new_survey(planner)
         self._around.watcher.watch(survey)
-        findings = await self._unless_stopped(survey.run())
-        await self._unless_stopped(self._bulk.probe(self._around.workspace))
+        findings = await self._stopping.unless_stopped(survey.run())
+        await self._stopping.unless_stopped(self._bulk.probe(self._around.workspace))
         trusted = identity.is_admin and await self._still_admin(findings)
         verdict = self._judge(findings, accepted, trusted=trusted)
         plan = self._plan(planner, survey.ledger, verdict)
@@ -180,7 +176,7 @@ class GitSyncEngine:
 
     async def _foretell(self) -> None:
         """Say what would refuse a push before a first session spends hours on what it could not push."""
-        for sentence in await self._unless_stopped(self._around.host.foretold()):
+        for sentence in await self._stopping.unless_stopped(self._around.host.foretold()):
             self._around.watcher.stage(sentence)
 
     async def _still_admin(self, findings: Findings) -> bool:
@@ -188,7 +184,7 @@ class GitSyncEngine:
         if not any(missing.fate is Fate.FOLDER_VANISHED for missing in findings.candidates):
             return True
         try:
-            return (await self._unless_stopped(self._around.workspace.me())).is_admin
+            return (await self._stopping.unless_stopped(self._around.workspace.me())).is_admin
         except (AuthenticationError, DeadlineExceeded):
             raise
         except WorkspaceError:
@@ -203,7 +199,7 @@ class GitSyncEngine:
         writer.close()
         ending.commits = writer.commits
         conclusion = self._conclusion()
-        taken_up = await self._blocking(conclusion.taken_up) if self._resumed else ()
+        taken_up = await self._stopping.blocking(conclusion.taken_up) if self._resumed else ()
         summary = Summary(
             self._session,
             self._scan_started,
@@ -214,10 +210,10 @@ class GitSyncEngine:
             taken_up,
         )
         self._around.watcher.stage("Pushing and confirming")
-        published = await self._blocking(lambda: conclusion.publish(summary))
-        ending.growth = await self._blocking(lambda: growth_since(self._vault, self._history.growth))
+        published = await self._stopping.blocking(lambda: conclusion.publish(summary))
+        ending.growth = await self._stopping.blocking(lambda: growth_since(self._vault, self._history.growth))
         report = ending.report(ended_well(ending, published))
-        await self._blocking(lambda: self._record(conclusion, ending, report, verdict.held))
+        await self._stopping.blocking(lambda: self._record(conclusion, ending, report, verdict.held))
         return report
 
     # --- the parts ---------------------------------------------------------------------------------------------------
@@ -318,22 +314,6 @@ class GitSyncEngine:
 
     # --- when it does not end well -----------------------------------------------------------------------------------
 
-    async def _unless_stopped(self, work: Awaitable[T]) -> T:
-        task = asyncio.ensure_future(work)
-        stop = asyncio.ensure_future(self._around.stop.wait())
-        watched: set[asyncio.Future[Any]] = {task, stop, *([self._renewing] if self._renewing else [])}
-        try:
-            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            if self._renewing is not None and self._renewing.done():
-                self._renewing.result()
-            raise SessionInterrupted("The session was asked to stop; what was finished is saved.")
-        finally:
-            task.cancel()
-            stop.cancel()
-            await asyncio.gather(task, stop, return_exceptions=True)
-
     async def _keep_lease(self, lease: Lease) -> None:
         while True:
             await self._around.clock.sleep(lease.renew_every_s)
@@ -344,20 +324,6 @@ class GitSyncEngine:
             if lease.lost:
                 raise LockedError("Another session has taken over the lease of this one.")
 
-    async def _blocking(self, work: Callable[[], T], *, grace_s: float = STOP_WITHIN_S) -> T:
-        """Run blocking work beside the event loop; when asked to stop, it gets some seconds to end."""
-        task = asyncio.ensure_future(asyncio.to_thread(work))
-        stop = asyncio.ensure_future(self._around.stop.wait())
-        try:
-            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                await asyncio.wait({task}, timeout=grace_s)
-            if not task.done():
-                self._vault.git.stop()
-            return await task
-        finally:
-            stop.cancel()
-
     async def _rescue(self, error: NbvaultError) -> SessionReport:
         """Save what is finished, and record the end; neither may hide why the session ended."""
         ending = self._ending(self._survey)
@@ -366,19 +332,11 @@ class GitSyncEngine:
         error = await self._around.host.explained(error)
         pushed = False
         try:
-            await self._in_time(self._save_and_record(error, ending))
+            await self._stopping.in_time(self._save_and_record(error, ending))
             pushed = True
         except NbvaultError as trouble:
             ending.notes.append(f"The end of the session could not be recorded in the vault: {trouble}")
         return ending.report(ended_badly(error, head=self._vault.main, pushed=pushed))
-
-    async def _in_time(self, work: Awaitable[None]) -> None:
-        """When asked to stop, saving has some seconds; then git is stopped, and what is local stays for the next."""
-        task = asyncio.ensure_future(work)
-        done, _ = await asyncio.wait({task}, timeout=STOP_WITHIN_S if self._around.stop.is_set() else None)
-        if not done:
-            self._vault.git.stop()
-        await task
 
     async def _save_and_record(self, error: NbvaultError, ending: Ending) -> None:
         conclusion = self._conclusion()
@@ -404,9 +362,9 @@ class GitSyncEngine:
             self._writer = None
 
     async def _release(self) -> None:
-        if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.gather(self._renewing, return_exceptions=True)
+        if self._stopping.guard is not None:
+            self._stopping.guard.cancel()
+            await asyncio.gather(self._stopping.guard, return_exceptions=True)
         if self._lease is not None:
             try:
                 await asyncio.to_thread(self._lease.release)

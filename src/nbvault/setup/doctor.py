@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from nbvault.auth import AuthenticationManager
-from nbvault.errors import ConfigurationError, NbvaultError
+from nbvault.azuredevops.obstacles import Weight
+from nbvault.errors import ConfigurationError, NbvaultError, PushRefused
 from nbvault.gitstore.remote import Remote, remote_url
 from nbvault.gitstore.runner import Git, require_git
+from nbvault.hosting import FEW_ATTEMPTS, obstacles
 from nbvault.settings import NotConfigured, Settings, without_settings
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.errors import NotFound
@@ -132,6 +134,21 @@ def _repository(settings: Settings) -> Found:
     return Found(f"{settings.vault.remote} answers; {where}.")
 
 
+def _pushes(settings: Settings) -> Found:
+    """What the host of the remote would refuse; the repository itself, and the credentials, are looked at by others."""
+    try:
+        found = asyncio.run(obstacles(settings, AuthenticationManager(settings), attempts=FEW_ATTEMPTS))
+    except NbvaultError as error:
+        return Found("It could not be asked what would refuse a push.", hint=error.message)
+    refusing = [each for each in found if each.weight is Weight.REFUSES]
+    if refusing:
+        raise PushRefused(" ".join(each.what for each in refusing), hint=" ".join(each.hint for each in refusing))
+    told = " ".join(each.what for each in found)
+    return Found(
+        told or "Nothing is known that would refuse a push.", hint=" ".join(each.hint for each in found).strip()
+    )
+
+
 def _disk(settings: Settings) -> Found:
     folder = settings.vault.path
     while not folder.is_dir():
@@ -153,6 +170,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("workspace", _workspace),
     Examination("root", _root),
     Examination("repository", _repository),
+    Examination("pushes", _pushes),
     Examination("disk", _disk),
 )
 """Whoever adds one writes a function and a line here; the command prints them in this order."""
