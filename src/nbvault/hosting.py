@@ -22,7 +22,7 @@ from nbvault.errors import ConfigurationError, NbvaultError, PushRefused
 from nbvault.settings import Settings
 
 # A backup does not wait long for advice.
-FEW_ATTEMPTS = 2
+FEW_ATTEMPTS, SHORT_S = 2, 10.0
 
 
 def azure_devops(
@@ -37,13 +37,14 @@ def azure_devops(
 
     Args:
         headers: Instead of those of the Git server's own credentials.
+        attempts: For advice that is not worth a long wait; otherwise patience.
     """
     address = address_of(str(settings.vault.remote))
     if address is None:
         return None
     options = ClientOptions(proxy_for=settings.proxy_for, ca_file=settings.ca_file)
     if attempts is not None:
-        options = ClientOptions(options.timeout_s, options.proxy_for, options.ca_file, attempts)
+        options = ClientOptions(SHORT_S, options.proxy_for, options.ca_file, attempts)
     return AzureDevOpsClient(address, headers or auth.azure_devops_headers, options=options, clock=clock)
 
 

@@ -132,8 +132,7 @@ class GitSyncEngine:
                 # Each round leaves out at least one more, so this ends.
                 if not await asyncio.to_thread(self._held_back.learn, refused, self._vault):
                     raise
-                number = len(self._held_back.reasons)
-                self._around.watcher.stage(f"The remote refuses secrets: {number} notebooks are held back")
+                self._around.watcher.stage("The remote refuses secrets: notebooks with them are held back")
                 await self._start_over()
 
     async def _start_over(self) -> None:
