@@ -150,6 +150,30 @@ def test_a_secret_that_another_machine_left_unpushed(place: Place) -> None:
     assert (report.exit_code, list(held_back(report))) == (3, [EDITED]), report
 
 
+def test_a_secret_in_a_conclusion_that_was_never_pushed(fresh: Place) -> None:
+    """A first session that came to its end and could not push: its main is given up, and everything else is saved."""
+    path = min(fresh.world())
+    fresh.emulator.edit(path, source(f"'{key('a')}'"))
+    fresh.emulator.faults({"kind": "drop", "when": "before", "match": {"endpoint": "git-push-pack", "after": 1}})
+    assert fresh.sync().exit_code == 1
+    assert fresh.git("for-each-ref", "refs/heads/main", repo=fresh.local)
+    fresh.emulator.faults()
+    fresh.emulator.azure_devops(push_protection=True)
+    report = fresh.sync()
+    assert (report.exit_code, list(held_back(report))) == (3, [path]), report.error
+    assert fresh.saved() == {each: digest for each, digest in fresh.world().items() if each != path}
+
+
+def test_a_first_session_that_is_refused_at_its_end(fresh: Place) -> None:
+    """The conclusion with the secret in it was made already, and is made anew without it."""
+    fresh.emulator.azure_devops(push_protection=True)
+    path = min(fresh.world())
+    fresh.emulator.edit(path, source(f"'{key('a')}'"))
+    report = fresh.sync()
+    assert (report.exit_code, list(held_back(report))) == (3, [path]), report.error
+    assert fresh.saved() == {each: digest for each, digest in fresh.world().items() if each != path}
+
+
 # --- policies and rights ---------------------------------------------------------------------------------------------
 
 

@@ -133,14 +133,14 @@ class GitSyncEngine:
                 if not await asyncio.to_thread(self._held_back.learn, refused, self._vault):
                     raise
                 self._around.watcher.stage("The remote refuses secrets: notebooks with them are held back")
-                await self._start_over()
+                await self._start_over(refused=[finding.commit for finding in refused.findings])
 
-    async def _start_over(self) -> None:
+    async def _start_over(self, refused: Sequence[str] = ()) -> None:
         """Drop what was committed and not pushed, but not the exports."""
         self._stop_writing()
         self._bulk.forgotten()
         rows, blob_at = self._vault.meta.rows, self._vault.blob_at
-        await asyncio.to_thread(self._vault.forget_unpushed)
+        await asyncio.to_thread(lambda: self._vault.forget_unpushed(refused=refused))
         await self._stopping.blocking(self._vault.refresh)
         await asyncio.to_thread(self._held_back.remember, rows, blob_at, self._vault)
 

@@ -177,9 +177,16 @@ class Vault:
         else:
             self.git.run("update-ref", "-d", ref)
 
-    def forget_unpushed(self) -> None:
-        """Set the local meta branch back to the remote's: what was written on top of it is not to be believed."""
+    def forget_unpushed(self, *, refused: Collection[str] = ()) -> None:
+        """Set the local branches back to the remote's: what was written on top of them is not to be believed.
+
+        Args:
+            refused: Commits that the remote will never take. A main branch that the remote has lost, or never had, is
+                kept to be pushed again, unless one of them is in it.
+        """
         self.set_ref(meta.BRANCH, self.refs.get(meta.BRANCH, ""))
+        hopeless = any(commit and self._reaches(self.main, commit) for commit in refused) if self.main else False
+        self.set_ref(self.main_ref, self.refs.get(self.main_ref, "") if hopeless else self.main)
 
     def whole_history(self) -> None:
         """Fetch the commits and trees of all history, once; their blobs come when they are read."""
