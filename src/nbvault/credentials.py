@@ -300,10 +300,7 @@ async def _rotate_vault(
         )
 
     def with_token(secret: str) -> AzureDevOpsClient:
-        made = azure_devops(settings, auth, headers=lambda: _basic(secret), clock=clock)
-        if made is None:
-            raise ConfigurationError("The remote is no longer at Azure DevOps.")
-        return made
+        return client.signed_in_by(lambda: _basic(secret))
 
     async with client:
         issuer = _AzureDevOps(client, with_token, settings.vault.token_name, clock)

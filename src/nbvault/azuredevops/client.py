@@ -71,6 +71,10 @@ class AzureDevOpsClient:
         self._session: aiohttp.ClientSession | None = None
         self._not_before = 0.0
 
+    def signed_in_by(self, headers: Callable[[], Mapping[str, str]]) -> AzureDevOpsClient:
+        """Another client of the same organisation, not entered yet, that signs in in another way."""
+        return AzureDevOpsClient(self.address, headers, options=self._options, clock=self._clock, random=self._random)
+
     async def __aenter__(self) -> AzureDevOpsClient:
         trust = _trust(self._options.ca_file)
         self._session = aiohttp.ClientSession(
