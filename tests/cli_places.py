@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbvault.cli.init import configuration
+from nbvault.setup.template import Answers, configuration
 from nbvault_emulator.testing import Emulator
 
 PROGRAM = (sys.executable, "-m", "nbvault.cli.main")
@@ -88,7 +88,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
-        text = configuration(host=self.emulator.workspace_url, root="/Clients", remote=self.emulator.git_url)
+        text = configuration(Answers(host=self.emulator.workspace_url, remote=self.emulator.git_url))
         (self.folder / "nbvault.toml").write_text(text.replace("# token", "token"))
         self.variables = {
             **CLEAN,
@@ -97,12 +97,13 @@ class Desk:
             "NBVAULT_WORKSPACE__RETRY_S": "0.2",
         }
 
-    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """A process that runs nbvault."""
+    def start(self, *arguments: str, stdin: bool = False, **variables: str) -> subprocess.Popen[str]:
+        """A process that runs nbvault, and listens if it is to."""
         return subprocess.Popen(
             [*PROGRAM, *arguments],
             cwd=self.folder,
             env={**self.variables, **variables},
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -112,9 +113,9 @@ class Desk:
         """Run nbvault to its end; whatever it says holds no traceback and no secret."""
         return self.ended(self.start(*arguments, **variables))
 
-    def ended(self, process: subprocess.Popen[str], *, within_s: float = 60) -> Ended:
-        """Wait for the end of a process, and check what it said."""
-        out, err = process.communicate(timeout=within_s)
+    def ended(self, process: subprocess.Popen[str], *, within_s: float = 60, said: str | None = None) -> Ended:
+        """Tell a process that listens what somebody said, wait for its end, and check what it said."""
+        out, err = process.communicate(said, timeout=within_s)
         for secret in (self.emulator.workspace_token, self.emulator.git_token, "Traceback"):
             assert secret not in out + err
         return Ended(process.returncode, out, err)
@@ -132,6 +133,7 @@ def run_program(arguments: Iterable[str], cwd: Path, variables: Mapping[str, str
         [*PROGRAM, *arguments],
         cwd=cwd,
         env={**CLEAN, **(variables or {})},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,

@@ -22,17 +22,17 @@ SENTENCES = {
 PASSED_ON = {
     "azuredevops/errors.py": "the service's own words, in the errors that azuredevops/client.py makes",
     "backup/conclusion.py": "the branches of a RemoteMoved, which words them itself",
-    "cli/init.py": "what settings/load.py says of the new configuration",
     "cli/main.py": "click's own words for wrong usage",
     "conversions.py": "the report of a SyncFailed, which words it itself",
     "gitstore/publish.py": "the branches of a RemoteMoved, which words them itself",
     "settings/load.py": "the lines of _sentence and _apply_variables, together",
-    "setup/doctor.py": "the obstacles that azuredevops/obstacles.py words",
     "setup/check.py": "the refusals of a ViewPlan, which the command explains",
     "setup/convert.py": "one of three findings about a Git folder, which the page has before its entries",
     "setup/deploy/plan.py": "what settings/checks.py says of an address",
     "setup/deploy/render.py": "what settings/load.py says of the rendered configuration",
     "widgets.py": "the sentence of a job's Outcome, after the command's own words",
+    "setup/remote_checks.py": "the obstacles that azuredevops/obstacles.py found",
+    "setup/template.py": "what settings/load.py says of the new configuration",
     "workspace/errors.py": "the words of _SENTENCES and of those who make the error",
 }
 """Modules with an error whose message has no words of its own there, and whose words it passes on."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from nbvault.administration import noting, write_note
 from nbvault.auth import AuthenticationManager
@@ -11,16 +12,20 @@ from nbvault.backup.bulk import ACTION, day_of, lines_of
 from nbvault.backup.probe import Finding, Picker, Probe, Sample, look_around
 from nbvault.backup.scope import Scope
 from nbvault.backup.trust import KIND, Result, finding, trust_of
-from nbvault.clock import Clock, SystemClock
-from nbvault.errors import NbvaultError
-from nbvault.settings import Bulk, ExportFormat, Settings
-from nbvault.setup.doctor import EXAMINATIONS, Check, configured, examine, examine_machine
+from nbvault.clock import Clock, SystemClock, iso
+from nbvault.credentials import VAULT, Credential
+from nbvault.credentials import status as credential_status
+from nbvault.errors import AuthenticationError, NbvaultError
+from nbvault.settings import Bulk, ExportFormat, Settings, VaultAuth
+from nbvault.setup.doctor import EXAMINATIONS, configured, examine_machine
+from nbvault.setup.examining import Around, Check, Examination, Found, examine, not_made
 from nbvault.state.store import AuditEvent
 from nbvault.wiring import read_vault
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.transport import ClientOptions
 
 FOLDER_EXPORT = "folder export"
+SOON = timedelta(days=7)
 Say = Callable[[str], None]
 
 
@@ -40,14 +45,49 @@ def run_doctor(
     checks = [*examine_machine(), configuration]
     if settings is None:
         return checks
-    checks += examine(settings, EXAMINATIONS)
+    git = next(check for check in checks if check.name == "git")
+    checks += examine(Around.of(settings, clock=clock), [*EXAMINATIONS, EXPIRY], known=[git])
     if probe or settings.export.bulk is Bulk.ON:
-        look = _probed if probe else _remembered
-        try:
-            checks.append(look(settings, by=by, warn=warn, clock=clock))
-        except NbvaultError as error:
-            checks.append(Check(FOLDER_EXPORT, False, error.message, error.hint, error.exit_code))
+        checks.append(_folder_export(settings, checks, probe=probe, by=by, warn=warn, clock=clock))
     return checks
+
+
+def _folder_export(
+    settings: Settings, before: Sequence[Check], *, probe: bool, by: str, warn: Say, clock: Clock
+) -> Check:
+    """What is known of folder export, or comes out now; both need the vault, and have more patience than the others."""
+    wrong = next((check for check in before if not check.ok and check.name in ("workspace", "repository")), None)
+    if wrong is not None:
+        return not_made(FOLDER_EXPORT, wrong)
+    look = _probed if probe else _remembered
+    try:
+        return look(settings, by=by, warn=warn, clock=clock)
+    except NbvaultError as error:
+        return Check(FOLDER_EXPORT, False, error.message, error.hint, error.exit_code)
+
+
+def _expiry(around: Around) -> Found:
+    """Until when the credentials are valid, where somebody tells."""
+    found = credential_status(around.settings, clock=around.clock)
+    told = " ".join(
+        f"{each.system}: {f'until {iso(each.expires)}' if each.expires else 'nobody tells'}." for each in found
+    )
+    due = around.clock.now() + SOON
+    ending = [each.system for each in found if each.expires and each.expires < due and not _renews_itself(around, each)]
+    if ending:
+        hint = " ".join(f"Run 'nbvault credentials rotate {system}', or make a new token by hand." for system in ending)
+        raise AuthenticationError(f"Credentials end within {SOON.days} days. {told}", hint=hint)
+    return Found(told)
+
+
+def _renews_itself(around: Around, credential: Credential) -> bool:
+    """Tokens of an hour come anew; only those that somebody has put somewhere end for good."""
+    if credential.system == VAULT:
+        return around.settings.vault.auth is VaultAuth.ENTRA
+    return around.settings.workspace.token is None
+
+
+EXPIRY = Examination("credentials", _expiry, needs=("workspace", "repository"))
 
 
 def _remembered(settings: Settings, *, by: str, warn: Say, clock: Clock) -> Check:  # noqa: ARG001 - as `_probed`

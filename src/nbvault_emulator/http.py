@@ -7,8 +7,11 @@ It exists because the emulator must answer some thousand requests a second on on
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import cast
 from urllib.parse import unquote_to_bytes
@@ -337,4 +340,10 @@ def _head(request: Request, response: Response, framing: str) -> bytes:
     start = _STATUS_LINES.get(response.status) or f"HTTP/1.1 {response.status} Unknown\r\nContent-Type: "
     extra = "".join(f"{name}: {value}\r\n" for name, value in response.headers) if response.headers else ""
     closing = "" if request.keep_alive else "Connection: close\r\n"
-    return f"{start}{response.content_type}\r\n{framing}\r\n{extra}{closing}\r\n".encode("latin-1")
+    date = _date(int(time.time()))
+    return f"{start}{response.content_type}\r\n{framing}\r\nDate: {date}\r\n{extra}{closing}\r\n".encode("latin-1")
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)

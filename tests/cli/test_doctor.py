@@ -51,21 +51,15 @@ def test_a_wrong_configuration(desk: Desk) -> None:
 
 
 def test_all_in_order(desk: Desk) -> None:
-    """Workspace, root, repository and disk are named, and nothing is made or changed by looking."""
+    """Whatever is looked at is named, for people and for programs, and nothing is made or changed by looking."""
     ended = desk.run("doctor", "--json")
     assert (ended.code, wrong(ended)) == (0, []), ended
-    assert list(checks(ended))[3:] == ["workspace", "root", "repository", "pushes", "disk"]
+    assert {"workspace", "root", "repository", "push right", "disk", "state store"} <= set(checks(ended))
     assert "administrator" in checks(ended)["workspace"]["detail"]
     assert [each.name for each in desk.folder.iterdir()] == ["nbvault.toml"]
     assert desk.refs() == ""
-
-
-def test_what_would_refuse_a_push_is_named(desk: Desk) -> None:
-    """A missing right ends it with 1, and says where to give it."""
-    desk.emulator.azure_devops(rights={"GenericContribute": False})
-    ended = desk.run("doctor", "--json")
-    assert (ended.code, wrong(ended)) == (1, ["pushes"])
-    assert "'Contribute'" in checks(ended)["pushes"]["hint"]
+    told = desk.run("doctor").out
+    assert [line.removesuffix(": ok") for line in told.splitlines() if line.endswith(": ok")] == list(checks(ended))
 
 
 def test_no_administrator_is_a_hint(desk: Desk) -> None:
@@ -76,20 +70,35 @@ def test_no_administrator_is_a_hint(desk: Desk) -> None:
     assert "held" in checks(ended)["workspace"]["hint"]
 
 
-@pytest.mark.parametrize(
-    ("variables", "names", "code"),
-    [
-        ({"DATABRICKS_TOKEN": "dapi-wrong"}, ["workspace", "root"], 6),
-        ({"NBVAULT_WORKSPACE__ROOT": "/Nowhere"}, ["root"], 7),
-        ({"AZURE_DEVOPS_PAT": "wrong"}, ["repository"], 6),
-        ({"NBVAULT_VAULT__REMOTE": "nowhere.git"}, ["repository"], 7),
-        ({"NBVAULT_VAULT__PATH": "/proc/nbvault/vault.git"}, ["disk"], 7),
-    ],
-)
-def test_each_thing_that_is_not(desk: Desk, variables: dict[str, str], names: list[str], code: int) -> None:
-    """One thing that is wrong is named, the others are looked at all the same, and the exit code is that of a sync."""
-    ended = desk.run("doctor", "--json", **variables)
-    assert (wrong(ended), ended.code) == (names, code), ended
+def test_a_thing_that_is_not(desk: Desk) -> None:
+    """What is wrong gives the exit code of a sync; what hangs on it is not looked at, and says so."""
+    ended = desk.run("doctor", "--json", DATABRICKS_TOKEN="dapi-wrong")
+    assert (wrong(ended), ended.code) == (["workspace", "root", "folders", "export", "credentials"], 6), ended
+    assert checks(ended)["root"]["detail"] == "Not looked at; first put in order: workspace."
+
+
+def test_a_git_that_is_too_old(desk: Desk) -> None:
+    """The version is read from the git that is on PATH."""
+    old = desk.folder / "bin" / "git"
+    old.parent.mkdir()
+    old.write_text("#!/bin/sh\necho git version 2.20.1\n")
+    old.chmod(0o755)
+    ended = desk.run("doctor", "--json", PATH=f"{old.parent}:{desk.variables['PATH']}")
+    assert (wrong(ended)[0], ended.code) == ("git", 7)
+    assert "2.20.1 is too old" in checks(ended)["git"]["detail"]
+    assert "2.34" in checks(ended)["git"]["hint"]
+    assert checks(ended)["repository"]["detail"] == "Not looked at; first put in order: git."
+
+
+def test_a_vault_that_goes_on_elsewhere(desk: Desk) -> None:
+    """After a rotation the old remote is told as what a session would refuse, with the new address."""
+    assert desk.run("sync", "--json").code == 0
+    new = desk.emulator.repository("next")
+    rotated = desk.run("rotate", "--to", new, "--yes", "--json")
+    assert rotated.code == 0, rotated
+    ended = desk.run("doctor", "--json")
+    assert (ended.code, wrong(ended)) == (7, ["last session"])
+    assert new in checks(ended)["last session"]["hint"]
 
 
 def test_the_probe_is_kept_in_the_vault_and_used(desk: Desk) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cli_places import run_program
-from nbvault.settings import load_settings
+from cli_places import Desk, run_program
+from nbvault.settings import Credential, VaultAuth, load_settings
+from nbvault.setup.template import Answers, configuration
+from nbvault_emulator.testing import Emulator
 
 tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
@@ -31,7 +33,7 @@ def test_every_key_has_its_default(tmp_path: Path) -> None:
     for section in ("state", "sync", "export"):
         assert getattr(written, section) == getattr(defaults, section)
         assert keys[section]
-    assert set(keys["vault"]) == {"path", "remote", "token", "branch"}
+    assert set(keys["vault"]) == {"path", "remote", "token", "auth", "branch"}
 
 
 def test_without_options_it_can_be_filled_in(tmp_path: Path) -> None:
@@ -68,3 +70,86 @@ def test_wrong_values_and_secrets_are_refused(tmp_path: Path, option: str, value
     assert ended.code == 7
     assert secret is None or secret not in ended.out + ended.err
     assert list(tmp_path.iterdir()) == []
+
+
+def variables(emulator: Emulator) -> dict[str, str]:
+    """What somebody has set before they begin."""
+    return {"DATABRICKS_TOKEN": emulator.workspace_token, "AZURE_DEVOPS_PAT": emulator.git_token}
+
+
+def test_each_answer_is_tried(emulator: Emulator, tmp_path: Path) -> None:
+    """By options, without a terminal: what was tried is told, nothing is pushed, and doctor finds all in order."""
+    given = ["--host", emulator.workspace_url, "--remote", emulator.git_url]
+    ended = run_program(["init", *given, "--json"], tmp_path, variables(emulator))
+    assert ended.code == 0, ended
+    assert (ended.json["missing"], ended.json["file"]) == ([], "nbvault.toml")
+    tried = {check["name"]: check["ok"] for check in ended.json["checks"]}
+    assert {"workspace host", "workspace", "root", "repository", "push right"} <= set(tried)
+    assert set(tried.values()) == {True}
+    assert "git-push-pack" not in emulator.requests()
+    assert [each.name for each in tmp_path.iterdir()] == ["nbvault.toml"]
+    assert run_program(["doctor"], tmp_path, variables(emulator)).code == 0
+
+
+def test_what_is_not_right_is_told_and_written(emulator: Emulator, tmp_path: Path) -> None:
+    """A root that is not there and a token that is refused: both are named with their remedy; `--no-try` asks none."""
+    given = ["--host", emulator.workspace_url, "--remote", emulator.git_url, "--root", "/Nowhere"]
+    ended = run_program(["init", *given], tmp_path, variables(emulator) | {"AZURE_DEVOPS_PAT": "wrong"})
+    assert ended.code == 0
+    assert "root: not ok" in ended.out
+    assert "Check workspace.root" in ended.out
+    assert "repository: not ok" in ended.out
+    assert load_settings(tmp_path / "nbvault.toml", environment={}).workspace.root == "/Nowhere"
+    emulator.reset_requests()
+    assert run_program(["init", *given, "--no-try", "--force"], tmp_path, variables(emulator)).code == 0
+    assert emulator.requests() == {}
+
+
+def test_somebody_is_asked(desk: Desk) -> None:
+    """Each answer is tried at once, a wrong one can be given again, and a secret is not taken for a reference."""
+    emulator = desk.emulator
+    said = [
+        "http://127.0.0.1:1",
+        "y",
+        emulator.workspace_url,
+        "dapi0123456789abcdef0123456789abcdef",
+        "env:DATABRICKS_TOKEN",
+        "/Nowhere",
+        "y",
+        "/Clients",
+        emulator.git_url,
+        "pat",
+        "env:AZURE_DEVOPS_PAT",
+    ]
+    process = desk.start("init", "new.toml", "--ask", stdin=True)
+    ended = desk.ended(process, said="\n".join([*said, ""]))
+    assert ended.code == 0, ended
+    assert ended.err.count("Answer again?") == 2
+    assert "dapi0123" not in ended.out + ended.err
+    written = load_settings(desk.folder / "new.toml", environment={})
+    assert (written.workspace.host, written.workspace.root) == (emulator.workspace_url, "/Clients")
+    assert ended.out == "Wrote new.toml.\n  1. Then try: nbvault sync --dry-run --config new.toml\n"
+
+
+def test_an_identity_of_entra(tmp_path: Path) -> None:
+    """What is given for Entra is in its section; both tokens are left out."""
+    entra = ["--auth", "entra", "--tenant-id", "t", "--client-id", "c", "--client-secret", "env:SECRET"]
+    ended = run_program(["init", "--remote", REMOTE, "--token", "none", *entra, "--ca-file", "ca.pem"], tmp_path)
+    assert ended.code == 0, ended
+    written = load_settings(tmp_path / "nbvault.toml", environment={"SECRET": "s"})
+    assert (written.vault.auth, written.vault.token, written.workspace.token) == (VaultAuth.ENTRA, None, None)
+    azure = written.azure
+    assert (azure.tenant_id, azure.client_id, azure.credential) == ("t", "c", Credential.AUTO)
+    assert azure.client_secret is not None
+    assert azure.client_secret.reference == "env:SECRET"
+    assert written.network.ca_file == tmp_path / "ca.pem"
+
+
+def test_relative_names_mean_the_same_while_trying(tmp_path: Path) -> None:
+    """A file named in an answer is looked for where the configuration will be, also while that is a draft elsewhere."""
+    answers = Answers(workspace_token="file:token", remote="backup.git", ca_file="ca.pem")
+    (tmp_path / "nbvault.toml").write_text(configuration(answers.absolute(tmp_path)))
+    (tmp_path / "token").write_text("secret")
+    found = load_settings(tmp_path / "nbvault.toml", environment={})
+    assert found.workspace.token is not None
+    assert (found.workspace.token.reveal(), found.vault.remote) == ("secret", str(tmp_path / "backup.git"))

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import ssl
-from datetime import datetime, timedelta, timezone
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from nbvault.errors import ConfigurationError
 from nbvault.workspace.errors import Unreachable
+from tls_places import make_certificate, server_context
 from workspace_places import FakeClock, client_of
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A self-signed certificate for 127.0.0.1, with its key, in one file."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
-    now = datetime.now(timezone.utc)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file = tmp_path / "both.pem"
-    file.write_bytes(private + made.public_bytes(pem))
-    return file
+    return make_certificate(tmp_path)
 
 
 async def _empty(_request: web.BaseRequest) -> web.StreamResponse:
@@ -42,12 +26,10 @@ async def _empty(_request: web.BaseRequest) -> web.StreamResponse:
 
 async def test_a_certificate_counts_only_if_somebody_we_trust_says_so(certificate: Path) -> None:
     """Unknown: told at once, not retried; named as a CA file: taken."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
     app, clock = web.Application(), FakeClock()
     app.router.add_get("/{tail:.*}", _empty)
     server = TestServer(app, scheme="https")
-    await server.start_server(ssl=context)
+    await server.start_server(ssl=server_context(certificate))
     host = str(server.make_url("")).rstrip("/")
     async with client_of(host, clock) as client:
         with pytest.raises(Unreachable, match="REQUESTS_CA_BUNDLE"):

@@ -23,6 +23,9 @@ from nbvault.errors import AuthenticationError, ConfigurationError
 ATTEMPTS = 6
 # The service asks for waits of up to half a minute; whoever is asked to wait longer is told so.
 LONGEST_WAIT_S = 120.0
+UNTRUSTED_HINT = (
+    "If a proxy or a private CA stands between, name its certificates in network.ca_file or REQUESTS_CA_BUNDLE."
+)
 MAX_BYTES = 16 * 1024 * 1024
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 # 203 and redirects lead to a page where a person may sign in: that is how a token that is not taken often looks.
@@ -160,7 +163,7 @@ class AzureDevOpsClient:
         except aiohttp.ClientConnectorCertificateError as error:
             raise ConfigurationError(
                 f"The certificate of {target.host} is not trusted: {error}.",
-                hint="If a proxy or a private CA stands between, name its certificates in REQUESTS_CA_BUNDLE.",
+                hint=UNTRUSTED_HINT,
             ) from None
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             said = str(error) or type(error).__name__

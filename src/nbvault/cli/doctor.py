@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import getpass
+from typing import TYPE_CHECKING
 
 import click
 
 from nbvault.cli import output
 from nbvault.cli.options import config_option, json_option, load
 from nbvault.cli.output import shown
+
+if TYPE_CHECKING:
+    from nbvault.setup.examining import Check
 
 
 @click.command("doctor")
@@ -18,7 +22,8 @@ from nbvault.cli.output import shown
 def command(*, probe: bool, as_json: bool) -> int:
     """Look at everything that a backup needs; also where nothing is configured yet.
 
-    Ends with 0 if all is in order; otherwise with what the first thing that is not would end a sync with.
+    Nothing is written, but what --probe finds out. Ends with 0 if all is in order, or if nothing is configured yet,
+    otherwise with what the first thing that is not would end a sync with.
     """
     from nbvault.diagnosis import run_doctor
 
@@ -28,9 +33,15 @@ def command(*, probe: bool, as_json: bool) -> int:
             output.emit([check.as_json() for check in checks])
         else:
             for check in checks:
-                mark, colour = ("ok", "green") if check.ok else ("not ok", "red")
-                output.say(f"{check.name}: {mark}", style=colour)
-                output.say(f"  {shown(check.detail)}")
-                if check.hint:
-                    output.say(f"  {shown(check.hint)}")
+                _tell(check)
     return next((check.exit_code for check in checks if check.exit_code), 0)
+
+
+def _tell(check: Check) -> None:
+    if not check.made:
+        output.say(f"{check.name}: {shown(check.detail[:1].lower() + check.detail[1:])}", style="yellow")
+        return
+    output.say(f"{check.name}: {'ok' if check.ok else 'not ok'}", style="green" if check.ok else "red")
+    output.say(f"  {shown(check.detail)}")
+    if check.hint:
+        output.say(f"  {shown(check.hint)}")

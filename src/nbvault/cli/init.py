@@ -1,134 +1,110 @@
-"""`nbvault init`: a configuration to start from, every key with its default and what it means."""
+"""`nbvault init`: a configuration to start from, asked for or given by options, and tried before it is written."""
 
 from __future__ import annotations
 
-import json
-import tempfile
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nbvault.cli import output
-from nbvault.cli.options import config_file, config_option
+from nbvault.cli.options import config_file, config_option, json_option
+from nbvault.cli.output import shown
 from nbvault.errors import ConfigurationError
 
-_HOST = "https://adb-1234567890123456.7.azuredatabricks.net"
-_REMOTE = "https://dev.azure.com/ORG/PROJECT/_git/REPO"
-_TEMPLATE = """\
-# The configuration of nbvault. Relative paths are relative to this file. Any key may be overridden by a variable:
-# NBVAULT_SECTION__KEY, such as NBVAULT_VAULT__REMOTE. Secrets are never written here, only where they are:
-# "env:NAME" (a variable), "file:PATH", "databricks:SCOPE/KEY" or "keyvault:VAULT/NAME".
+if TYPE_CHECKING:
+    from nbvault.setup.examining import Check
+    from nbvault.setup.template import Answers
 
-[workspace]
-{host_line}
-# Left out: whatever databricks-sdk finds (DATABRICKS_CLIENT_ID and _SECRET, a profile, the Azure CLI, ...).
-token = "env:DATABRICKS_TOKEN"
-# The folder that is backed up. Another root is another vault.
-root = {root}
-# Globs on workspace paths: `*` stays in a folder, `**` crosses them. Empty: everything below root.
-include = []
-exclude = []
-
-[vault]
-# A bare repository on this machine. It is a cache of the remote and may be deleted.
-path = "vault.git"
-# Any Git URL, or a local path.
-remote = {remote}
-{token_line}
-# "pat", or "entra" for an identity of Microsoft Entra: see the section [azure] in docs/authentication.md.
-auth = "pat"
-branch = "main"
-
-[state]
-# An index for people and dashboards, in SQLite, PostgreSQL or Databricks SQL. `nbvault state rebuild` makes it anew.
-url = "sqlite:///nbvault.db"
-
-[sync]
-# Notebooks in a commit of a first sync, and after how many it is pushed, so that another machine can go on.
-batch_size = 5000
-push_every = 10000
-# Requests under way at most; the workspace's answers decide how many really are.
-max_in_flight = 64
-# More deletions than this share of the vault (and more than 50) are held until you accept them.
-deletion_limit = 0.10
-# "prove": a folder that vanished counts as deleted only if a workspace admin looks. "trust": always.
-deletions = "prove"
-# After so many seconds of silence, another machine's session counts as dead.
-lease_stale_s = 900
-# Every notebook is exported and compared once in so many days, whatever its times say.
-recheck_days = 30
-
-[export]
-# "source", or "native" for each notebook's own format.
-format = "source"
-# Folders as one archive, many times faster at first: "on" where `nbvault doctor --probe` has proven it, "probe" to
-# have every session try it and not use it, "off".
-bulk = "off"
-"""
+_NONE = "none"
 
 
 @click.command("init")
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--host", metavar="URL", help="The workspace's address.")
-@click.option("--root", metavar="PATH", default="/Clients", show_default=True, help="The folder to back up.")
+@click.option("--token", metavar="REFERENCE", help="Where its token is; 'none': databricks-sdk finds credentials.")
+@click.option("--root", metavar="PATH", help="The folder to back up; /Clients if it is not given.")
 @click.option("--remote", metavar="URL", help="The Git repository that will hold the backup.")
+@click.option("--auth", type=click.Choice(["pat", "entra"]), help="How to sign in to it: a token, or Microsoft Entra.")
+@click.option("--vault-token", metavar="REFERENCE", help="Where its token is (pat); 'none': it needs none.")
+@click.option("--tenant-id", metavar="ID", help="The tenant (entra).")
+@click.option("--client-id", metavar="ID", help="The service principal (entra).")
+@click.option("--client-secret", metavar="REFERENCE", help="Where its secret is (entra).")
+@click.option("--ca-file", metavar="FILE", help="The authorities to trust, where a private one signs certificates.")
+@click.option("--ask/--no-ask", default=None, help="Ask for each; otherwise only in a terminal.")
+@click.option("--try/--no-try", "attempt", default=True, help="Whether each is tried at once.")
 @click.option("--force", is_flag=True, help="Replace a configuration that is there.")
 @config_option
-def command(*, path: Path | None, host: str | None, root: str, remote: str | None, force: bool) -> None:
-    """Write a configuration to PATH (a file or a folder; here, if it is not given)."""
+@json_option
+def command(*, path: Path | None, ask: bool | None, attempt: bool, force: bool, as_json: bool, **given: str) -> None:
+    """Write a configuration to PATH (a file or a folder; here, if it is not given).
+
+    A REFERENCE says where a secret is: env:NAME, file:PATH, databricks:SCOPE/KEY or keyvault:VAULT/NAME. The secret
+    itself is neither asked for nor written. What was tried in vain is told, and written all the same; 'nbvault doctor'
+    tries everything again.
+    """
+    from nbvault.setup.template import configuration, write
+
     file = path or config_file() or Path("nbvault.toml")
     if file.is_dir():
         file /= "nbvault.toml"
     if file.exists() and not force:
         raise ConfigurationError(f"{file} exists already.", hint="Name another place, or replace it with --force.")
-    write(file, configuration(host=host, root=root, remote=remote))
+    answers = _given(given)
+    if ask if ask is not None else sys.stdin.isatty() and not as_json:
+        from nbvault.cli.asking import asked
+
+        answers, checks = asked(
+            answers, file.parent, attempt=attempt, fixed={key for key, value in given.items() if value}
+        )
+    else:
+        checks = _tried(answers, file) if attempt and not answers.missing else []
+    write(file, configuration(answers))
+    _tell(file, answers, checks, as_json=as_json)
+
+
+def _given(options: dict[str, str]) -> Answers:
+    from nbvault.settings import VaultAuth
+    from nbvault.setup.template import Answers
+
+    names = {"token": "workspace_token"}
+    values = {
+        names.get(key, key): "" if value == _NONE else value for key, value in options.items() if value is not None
+    }
+    auth = VaultAuth(values.pop("auth", VaultAuth.PAT.value))
+    return replace(Answers(), **values, auth=auth)
+
+
+def _tried(answers: Answers, file: Path) -> list[Check]:
+    from nbvault.setup.template import trial
+    from nbvault.setup.trying import Answer, try_answers
+
+    return try_answers(trial(answers, folder=file.parent), list(Answer))
+
+
+def _tell(file: Path, answers: Answers, checks: list[Check], *, as_json: bool) -> None:
+    steps = _next_steps(file, answers, checks)
+    if as_json:
+        found = {"file": str(file), "missing": answers.missing, "next": steps}
+        output.emit({**found, "checks": [check.as_json() for check in checks]})
+        return
+    for check in checks:
+        if check.made and not check.ok:
+            output.say(f"{check.name}: not ok", style="red")
+            output.say(f"  {shown(check.detail)}")
+            if check.hint:
+                output.say(f"  {shown(check.hint)}")
     output.say(f"Wrote {file}.")
-    for step in _next_steps(file, host=host, remote=remote):
-        output.say(step)
+    for number, step in enumerate(steps, 1):
+        output.say(f"  {number}. {step}")
 
 
-def configuration(*, host: str | None, root: str, remote: str | None) -> str:
-    """The text of a configuration with every key that the documentation names."""
-    local = remote is not None and not remote.startswith(("https://", "http://"))
-    return _TEMPLATE.format(
-        host_line=f"host = {_quoted(host)}" if host else f"# host = {_quoted(_HOST)}   # or DATABRICKS_HOST",
-        root=_quoted(root),
-        remote=_quoted(remote or _REMOTE),
-        token_line='# token = "env:AZURE_DEVOPS_PAT"   # for http(s)://' if local else 'token = "env:AZURE_DEVOPS_PAT"',
-    )
-
-
-def write(file: Path, text: str) -> None:
-    """Write the configuration if it is a good one; what was there stays whole until then.
-
-    Raises:
-        ConfigurationError: a value is wrong (or a secret), or the file cannot be written.
-    """
-    from nbvault.settings import load_settings
-
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".nbvault-init-", dir=file.parent) as folder:
-            draft = Path(folder) / file.name
-            draft.write_text(text, encoding="utf-8")
-            try:
-                load_settings(draft, environment={})
-            except ConfigurationError as error:
-                raise ConfigurationError(
-                    error.message.replace(str(draft.absolute()), "the new configuration")
-                ) from None
-            draft.replace(file)
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be written: {error.strerror}.") from error
-
-
-def _next_steps(file: Path, *, host: str | None, remote: str | None) -> list[str]:
-    edits = [name for name, value in (("workspace.host", host), ("vault.remote", remote)) if not value]
-    steps = [f"Set {' and '.join(edits)} in it."] if edits else []
-    steps.append("Set the variables that it names for the tokens.")
+def _next_steps(file: Path, answers: Answers, checks: list[Check]) -> list[str]:
+    steps = [f"Set {' and '.join(answers.missing)} in it."] if answers.missing else []
+    if not checks or not all(check.ok for check in checks):
+        steps.append("Set the variables that it names for the tokens.")
+        steps.append(f"See that all is in order: nbvault doctor --config {file}")
     steps.append(f"Then try: nbvault sync --dry-run --config {file}")
-    return [f"  {number}. {step}" for number, step in enumerate(steps, 1)]
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return steps

@@ -22,7 +22,8 @@ from nbvault.cli import failures, output
 from nbvault.errors import ConfigurationError, NbvaultError, SessionInterrupted
 
 COMMANDS = {
-    "init": "Write a configuration to start from.",
+    "init": "Write a configuration to start from, and try it.",
+    "estimate": "What a backup of this workspace will cost.",
     "sync": "Back up the workspace once.",
     "status": "How the last sessions ended, and what is protected.",
     "history": "The versions of a notebook, across renames.",

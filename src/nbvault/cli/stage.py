@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from nbvault.cli import output
-from nbvault.cli.init import configuration
 from nbvault.errors import NbvaultError
 from nbvault.settings import without_settings
+from nbvault.setup.template import Answers, configuration
 
 ENDS_WITHIN_S = 10
 _NBVAULT = (sys.executable, "-m", "nbvault.cli.main")
@@ -157,7 +157,7 @@ def _configure(folder: Path, ready: dict[str, str]) -> None:
         file = folder / f"{name}.token"
         file.touch(mode=0o600)
         file.write_text(ready[f"{name}_token"], encoding="utf-8")
-    text = configuration(host=ready["workspace_url"], root=_ROOT, remote=ready["git_url"])
+    text = configuration(Answers(host=ready["workspace_url"], root=_ROOT, remote=ready["git_url"]))
     text = text.replace('"env:DATABRICKS_TOKEN"', '"file:workspace.token"')
     text = text.replace('"env:AZURE_DEVOPS_PAT"', '"file:git.token"')
     (folder / "nbvault.toml").write_text(text, encoding="utf-8")

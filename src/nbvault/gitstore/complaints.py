@@ -60,7 +60,7 @@ def remote_failure(url: str, stderr: str, *, pushing: bool = False) -> NbvaultEr
     if full := disk_failure(stderr, told):
         return full
     if _CERTIFICATE.search(stderr):
-        hint = "Name your organisation's certificates in GIT_SSL_CAINFO, or correct the address in vault.remote."
+        hint = "Name your organisation's certificates in network.ca_file, or correct the address in vault.remote."
         return ConfigurationError(f"The certificate of {url} is not trusted: {told}", hint=hint)
     if lacking := _NEEDS_RIGHT.search(stderr):
         return AuthenticationError(

@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from nbvault.clock import Clock, SystemClock
 from nbvault.errors import AuthenticationError, ConfigurationError, GitError, PushRefused, RemoteUnreachable, VaultError
 from nbvault.gitstore.complaints import remote_failure
-from nbvault.gitstore.runner import Completed, Git, configure, masked
+from nbvault.gitstore.runner import Completed, Git, TookTooLong, configure, masked
 
 FILTER = "blob:none"
 OBJECTS_A_FETCH = 5000
@@ -127,6 +127,7 @@ class Remote:
             another one may be had, and the command is tried once more.
         attempts: How often a command is tried where the remote does not answer.
         patience_s: No further attempt is begun after that many seconds.
+        timeout_s: After so many seconds a command counts as unanswered; None trusts git, which notices within minutes.
         clock: Waits between attempts.
     """
 
@@ -140,6 +141,7 @@ class Remote:
         answered: Answered | None = None,
         attempts: int = 5,
         patience_s: float = 60.0,
+        timeout_s: float | None = None,
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -150,6 +152,7 @@ class Remote:
         self._answered = answered
         self._attempts = attempts
         self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
         self._jitter = jitter
 
@@ -175,6 +178,7 @@ class Remote:
             answered=self._answered,
             attempts=self._attempts,
             patience_s=self._patience_s,
+            timeout_s=self._timeout_s,
             clock=self._clock,
             jitter=self._jitter,
         )
@@ -259,6 +263,14 @@ class Remote:
             raise PushRefused(f"The remote {self.url} gave no answer for {', '.join(lost)}.")
         return found
 
+    def check_push(self, item: PushRef) -> None:
+        """See that the remote would let us push, as far as its greeting: its rules for what arrives are not seen.
+
+        Raises:
+            AuthenticationError, ConfigurationError, RemoteUnreachable, PushRefused: see `complaints`.
+        """
+        self._command(self._git.offline(), "push", "--dry-run", "--no-verify", self.url, f"{item.sha}:{item.ref}")
+
     def _push(self, specs: Sequence[str]) -> dict[str, PushResult]:
         done = self._command(self._git.offline(), "push", "--porcelain", "--no-verify", self.url, *specs, ok=(0, 1))
         found = parse_push(done.stdout.decode("utf-8", "replace"), done.stderr)
@@ -320,7 +332,7 @@ class Remote:
     def _try(self, git: Git, *args: str, stdin: bytes | None, ok: Sequence[int]) -> Completed:
         token = self._token() if self.url.startswith(("http://", "https://")) else None
         environment, secrets = credentials(self.url, token)
-        done = git.run(*args, stdin=stdin, environment=environment, secrets=secrets, ok=range(-64, 256))
+        done = self._run(git, *args, stdin=stdin, environment=environment, secrets=secrets)
         if done.returncode not in ok:
             failure = remote_failure(self.url, done.stderr, pushing="push" in args)
             if isinstance(failure, AuthenticationError) and not token:
@@ -334,6 +346,15 @@ class Remote:
         if token and self._answered is not None:
             self._answered(accepted=True)
         return done
+
+    def _run(self, git: Git, *args: str, **more: Any) -> Completed:
+        try:
+            return git.run(*args, ok=range(-64, 256), timeout_s=self._timeout_s, **more)
+        except TookTooLong as error:
+            hint = "Check the network, the proxy settings and the address in vault.remote."
+            raise RemoteUnreachable(
+                f"The remote {self.url} gave no answer in {self._timeout_s:.0f} s.", hint=hint
+            ) from error
 
     def _retried(self, attempt: Callable[[], _Result]) -> _Result:
         """The one place where git commands are tried again: only where the remote did not answer."""

@@ -61,6 +61,10 @@ _URL_PASSWORD = re.compile(r"(?<=://)(?:[^/@\s]*:[^/@\s]*|[^/@\s]{20,})@")
 _STDERR_BYTES = 64 * 1024
 
 
+class TookTooLong(GitError):
+    """A command did not end within the time it was given, and was killed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Completed:
     """How a command ended: its exit code, its output as bytes, its complaints as text without secrets."""
@@ -180,13 +184,13 @@ class Git:
             secrets: Texts that must not appear in any error.
 
         Raises:
-            GitError: any other exit code, or the time is up.
+            GitError: any other exit code; TookTooLong: the time is up.
         """
         process = self._start(args, environment, feed=stdin is not None)
         try:
             stdout, stderr = process.communicate(stdin, timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise GitError(f"`{_shown(args)}` did not end within {timeout_s:.0f} s.") from error
+            raise TookTooLong(f"`{_shown(args)}` did not end within {timeout_s:.0f} s.") from error
         finally:
             _kill(process)
         done = Completed(process.returncode, stdout, masked(decode(stderr), secrets))

@@ -133,6 +133,17 @@ class AzureSection(_Section):
     key_vault_url: VaultAddress = "https://{vault}.vault.azure.net"
 
 
+class NetworkSection(_Section):
+    """How other machines are reached.
+
+    `ca_file` names the authorities that are trusted, instead of those of this machine; git is told of it, too. `init`
+    and `doctor` wait `check_timeout_s` for one answer, for somebody sits there and waits for them.
+    """
+
+    ca_file: OptionalPath = None
+    check_timeout_s: Seconds = 8.0
+
+
 class StateSection(_Section):
     """The state store. `url` never holds the password; `connection_url` does."""
 
@@ -178,6 +189,7 @@ class Settings(_Section):
     sync: SyncSection
     export: ExportSection
     azure: AzureSection
+    network: NetworkSection
     _context: Context = PrivateAttr(default=Context(Path(), {}))
 
     @property
@@ -187,7 +199,10 @@ class Settings(_Section):
         references = (self.workspace.token, self.vault.token, self.state.password, *azure)
         secret = {reference.variable for reference in references if reference}
         given = self._context.environment
-        return {name: given[name] for name in given if _HANDED_ON.fullmatch(name) and name not in secret}
+        handed_on = {name: given[name] for name in given if _HANDED_ON.fullmatch(name) and name not in secret}
+        if self.network.ca_file:
+            handed_on["GIT_SSL_CAINFO"] = str(self.network.ca_file)
+        return handed_on
 
     def keep_secrets_in(self, stores: Mapping[str, SecretStore]) -> None:
         """From now on follow references of these schemes by these stores."""
@@ -201,7 +216,12 @@ class Settings(_Section):
 
     @property
     def ca_file(self) -> str:
-        """The file of additional certificate authorities, found as databricks-sdk does; empty for the system's own."""
+        """The file of the authorities to trust: `network.ca_file`, or what the environment names for databricks-sdk.
+
+        Empty for the system's own.
+        """
+        if self.network.ca_file:
+            return str(self.network.ca_file)
         given = self._context.environment
         return next(
             (given[name] for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE") if given.get(name)), ""

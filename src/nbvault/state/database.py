@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.pool import NullPool
 
 from nbvault.clock import Clock
 from nbvault.errors import StateError
@@ -66,6 +69,21 @@ class Database:
                 self.close()
                 raise
 
+    def version(self) -> int:
+        """How many migrations it has had; 0 if it is new or not there yet. Nothing is written, and nothing made.
+
+        Raises:
+            StateError: it cannot be used, or is of a newer nbvault.
+        """
+        if self._url.get_backend_name() == "sqlite" and not _is_there(self._url.database or ""):
+            return 0
+        self._engine = self._make_engine(only_look=True)
+        try:
+            with self.reading() as connection:
+                return current_version(connection)
+        finally:
+            self.close()
+
     def close(self) -> None:
         """Give all connections back; may be called twice."""
         if self._engine is not None:
@@ -91,8 +109,12 @@ class Database:
             raise StateError(f"The state store {self.name} is not open.")
         return self._engine
 
-    def _make_engine(self) -> sa.Engine:
+    def _make_engine(self, *, only_look: bool = False) -> sa.Engine:
         kind = self._url.get_backend_name()
+        if kind == "sqlite" and only_look:
+            return sa.create_engine(
+                "sqlite://", creator=lambda: _unwritten(self._url.database or ""), poolclass=NullPool
+            )
         try:
             engine = sa.create_engine(self._url, hide_parameters=True, pool_pre_ping=kind != "sqlite")
         except exc.NoSuchModuleError as error:
@@ -141,6 +163,26 @@ def _parse(text: str) -> sa.URL:
         raise StateError("state.url is no database URL.", hint='Write it as "sqlite:///nbvault.db".') from None
     drivers = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
     return url.set(drivername=drivers.get(url.drivername, url.drivername))
+
+
+def _is_there(database: str) -> bool:
+    """Whether there is such a file; where there is none, it is seen to that one could be made."""
+    file = Path(database).absolute()
+    if database in ("", ":memory:"):
+        return False
+    if not file.exists() and not os.access(file.parent, os.W_OK | os.X_OK):
+        raise StateError(f"The state store {file} cannot be made there.", hint=_HINTS["unable to open"])
+    if file.exists() and not os.access(file, os.W_OK):
+        raise StateError(f"The state store {file} cannot be written.", hint=_HINTS["readonly"])
+    return file.exists()
+
+
+def _unwritten(database: str) -> sqlite3.Connection:
+    """A connection that leaves no trace: without a write-ahead log the file is whole, and no lock is needed."""
+    path = Path(database).absolute()
+    alone = not path.with_name(path.name + "-wal").exists()
+    uri = f"{path.as_uri()}?mode=ro" + ("&immutable=1" if alone else "")
+    return sqlite3.connect(uri, uri=True, check_same_thread=False)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

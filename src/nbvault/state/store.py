@@ -39,6 +39,10 @@ class StateManager:
         """Connect, and bring the tables up to date; does nothing if it is open."""
         self._database.open()
 
+    def version(self) -> int:
+        """How many migrations it has had; 0 if it is new or not there yet. Nothing is written, and nothing made."""
+        return self._database.version()
+
     def close(self) -> None:
         """Give all connections back; may be called twice."""
         self._database.close()

@@ -38,6 +38,9 @@ from nbvault.workspace.window import AimdWindow, Outcome
 
 T = TypeVar("T")
 
+UNTRUSTED_HINT = (
+    "If a proxy or a private CA stands between, name its certificates in network.ca_file or REQUESTS_CA_BUNDLE."
+)
 _REACH_HINT = "Check workspace.host, the network and the proxy settings."
 
 
@@ -315,7 +318,7 @@ class Transport:
             limit=self._options.max_in_flight,
             limit_per_host=0,
             ttl_dns_cache=300,
-            ssl=_trust(self._auth.host, self._options),
+            ssl=trust(self._auth.host, self._options),
         )
         # Not trust_env: it costs two thread hops a request, and a .netrc entry for the host makes every request fail.
         return aiohttp.ClientSession(
@@ -346,7 +349,7 @@ def _limiter(requests_per_second: float) -> AsyncLimiter | None:
     return AsyncLimiter(burst, burst / requests_per_second)
 
 
-def _trust(host: str, options: ClientOptions) -> ssl.SSLContext | bool:
+def trust(host: str, options: ClientOptions) -> ssl.SSLContext | bool:
     if urlsplit(host).scheme != "https" or not options.ca_file:
         return True
     try:
@@ -373,7 +376,7 @@ def _silent(path: str) -> Unreachable:
 def _untrusted(path: str, error: Exception) -> Unreachable:
     return Unreachable(
         f"The workspace's certificate is not trusted: {error}.",
-        hint="If a proxy or a private CA stands between, name its certificates in REQUESTS_CA_BUNDLE.",
+        hint=UNTRUSTED_HINT,
         path=path,
         retryable=False,
     )

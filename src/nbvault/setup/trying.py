@@ -1,0 +1,32 @@
+"""Trying one answer of a configuration at a time: the examinations that show whether it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from nbvault.settings import Settings
+from nbvault.setup.doctor import EXAMINATIONS, examine_machine
+from nbvault.setup.examining import Around, Check, examine
+
+
+class Answer(Enum):
+    """What was answered last; the value names the examinations that show whether it is right."""
+
+    HOST = ("workspace host",)
+    WORKSPACE_TOKEN = ("workspace",)
+    ROOT = ("root", "folders", "export")
+    REMOTE = ("remote host",)
+    VAULT_TOKEN = ("git credential", "repository", "push right", "pushes")
+
+
+def try_answers(settings: Settings, answers: Sequence[Answer]) -> list[Check]:
+    """The checks of these answers; what they need is looked at, too, and told only where it is not in order."""
+    shown = {name for answer in answers for name in answer.value}
+    wanted = set(shown)
+    for each in reversed(EXAMINATIONS):
+        if each.name in wanted:
+            wanted.update(each.needs)
+    chosen = [each for each in EXAMINATIONS if each.name in wanted]
+    checks = examine(Around.of(settings), chosen, known=examine_machine())
+    return [check for check in checks if check.name in shown or not check.ok]
