@@ -48,7 +48,8 @@ def render(plan: DeployPlan, *, wheel: bytes = b"") -> dict[str, bytes]:
 def _yaml(data: bundle.Data) -> str:
     import yaml
 
-    return _HEAD + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+    text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
+    return _HEAD + text
 
 
 def _assets() -> dict[str, bytes]:
