@@ -137,3 +137,13 @@ def test_a_row_and_its_blob_take_less_than_two_hundred_bytes() -> None:
         tracemalloc.stop()
     assert (len(found), len(blobs)) == (20_000, 20_000)
     assert taken / 20_000 < 200
+
+
+def test_repository_paths_are_those_of_the_rows() -> None:
+    """The quick way to every repository path gives what the rows give, odd rows and rows in the root included."""
+    rows = Rows([a_row(1, "/Clients/a/b", "a/b.py"), a_row(2, "/Clients/c", "c.py"), a_row(2**70, "/Clients/d/e", "d/e.py")])
+    assert sorted(rows.repo_paths()) == sorted(row.repo_path for row in rows.values())
+
+
+def a_row(object_id: int, path: str, repo_path: str) -> Row:
+    return Row(object_id, path, repo_path, Language.PYTHON, 1, 2, "", NotebookFormat.SOURCE, "s")

@@ -90,6 +90,15 @@ class Rows(MutableMapping[int, Row]):
             texts[since],
         )
 
+    def repo_paths(self) -> Iterator[str]:
+        """The repository path of every row, several times faster than by the rows."""
+        for object_id in self._packed:
+            packed = self._packed.get(object_id) or b""
+            repo_name = packed[_HEAD.size + 2 :].decode("utf-8", "surrogatepass").partition("/")[2]
+            folder = self._texts[_HEAD.unpack_from(packed)[1]]
+            yield f"{folder}/{repo_name}" if packed[_HEAD.size + 1] else repo_name
+        yield from (row.repo_path for row in self._odd.values())
+
     def _number(self, text: str) -> int:
         """The number of a text that many rows share."""
         number = self._numbers.get(text)

@@ -130,6 +130,7 @@ def opened_vault(
     *,
     writing: bool = False,
     rotating: bool = False,
+    want_tree: bool = True,
     say: Callable[[str], None] = lambda _: None,
     clock: Clock | None = None,
     auth: AuthenticationManager | None = None,
@@ -139,6 +140,7 @@ def opened_vault(
     Args:
         writing: Hold the process lock of the local repository, mend it, and move its branches. Otherwise it is taken
             as it is, also while a sync runs on it; only where there is none is one made.
+        want_tree: As `Vault` has it.
         rotating: Also a vault that has ended, or not begun, may be written to.
         say: Told what a reader should know of what cannot be read.
         auth: Who signs in to the remote, and remembers it; otherwise one of these settings.
@@ -173,6 +175,7 @@ def opened_vault(
             writing=writing,
             made_now=cache.created,
             rotating=rotating,
+            want_tree=want_tree,
             earlier=frozenset(remote_url(each, base=path.parent) for each in settings.vault.earlier),
             say=say,
         )
@@ -181,17 +184,20 @@ def opened_vault(
 
 
 @contextmanager
-def read_vault(settings: Settings, *, warn: Callable[[str], None], clock: Clock | None = None) -> Iterator[Vault]:
+def read_vault(
+    settings: Settings, *, warn: Callable[[str], None], want_tree: bool = True, clock: Clock | None = None
+) -> Iterator[Vault]:
     """The vault for reading, as the remote has it or, where that does not answer, as of the last fetch.
 
     Args:
         warn: Told that what is shown may be old.
+        want_tree: As `Vault` has it.
 
     Raises:
         RemoteUnreachable: the remote does not answer, and nothing was fetched before.
         NbvaultError: as `opened_vault` and `Vault.refresh`.
     """
-    with opened_vault(settings, say=warn, clock=clock) as vault:
+    with opened_vault(settings, say=warn, want_tree=want_tree, clock=clock) as vault:
         try:
             vault.refresh()
         except RemoteUnreachable as error:

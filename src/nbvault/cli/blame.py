@@ -25,7 +25,7 @@ def command(*, path: str, at: str | None, as_json: bool) -> None:
 
     if at is not None and not at.strip():
         raise ConfigurationError("--at is empty.", hint="Give a time such as 2026-11-21T14:30, or a commit.")
-    with read_vault(load(), warn=output.note) as vault:
+    with read_vault(load(), warn=output.note, want_tree=False) as vault:
         found = blame(vault, path, at=at or "")
     if found.note:
         output.note(shown(found.note))

@@ -32,7 +32,7 @@ def command(*, path: str, start: str | None, end: str | None, as_json: bool) -> 
         if value is not None and not value.strip():
             raise ConfigurationError(f"{name} is empty.", hint="Give a time such as 2026-11-21T14:30, or a commit.")
     settings = load()
-    with read_vault(settings, warn=output.note) as vault:
+    with read_vault(settings, warn=output.note, want_tree=False) as vault:
         found = difference(vault, path, start=start or "", end=end or "", export=exporter(settings))
     with output.unless_nobody_reads():
         if not as_json:

@@ -31,7 +31,7 @@ def command(*, path: str, deleted: bool, as_json: bool) -> int:
 
     if not path and not deleted:
         raise click.UsageError("Missing argument 'PATH'.", click.get_current_context())
-    with read_vault(load(), warn=output.note) as vault:
+    with read_vault(load(), warn=output.note, want_tree=False) as vault:
         if deleted:
             _tell_gone(vault, path, as_json=as_json)
         else:

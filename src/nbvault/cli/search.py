@@ -47,7 +47,7 @@ def command(
     if at is not None and (all_versions or not at.strip()):
         raise ConfigurationError("--at needs a time or a commit, and does not go with --all-versions.")
     needle = Needle.of(text, regex=regex, ignore_case=ignore_case)
-    with read_vault(load(), warn=output.note) as vault:
+    with read_vault(load(), warn=output.note, want_tree=False) as vault:
         progress = _Progress("version" if all_versions else "notebook")
         if all_versions:
             found: Iterable[Match] = search_all(vault, needle, place=place, progress=progress)

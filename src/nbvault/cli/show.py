@@ -26,7 +26,7 @@ def command(*, path: str, at: str | None, as_json: bool) -> None:  # noqa: ARG00
 
     if at is not None and not at.strip():
         raise ConfigurationError("--at is empty.", hint="Give a time such as 2026-11-21T14:30, or a commit.")
-    with read_vault(load(), warn=output.note) as vault:
+    with read_vault(load(), warn=output.note, want_tree=False) as vault:
         source = show(vault, path, at=at or "")
     if source.note:
         output.note(shown(source.note))

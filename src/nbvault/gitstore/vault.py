@@ -27,7 +27,8 @@ class Vault:
     `refs` are the remote's at the last `refresh`. `blob_at` has the blob id of every row's path in the content commit
     that the meta branch describes. `damaged` names rows whose file is missing there: they are not believed. Only a
     `writing` one, whose holder has the process lock, moves the local branches. It must be in force, unless it is
-    `rotating`. `made_now`: there was no local repository before. `past` are the earlier epochs.
+    `rotating`. `made_now`: there was no local repository before. `past` are the earlier epochs. Without
+    `want_tree`, `blob_at` and `damaged` stay empty, and the rows are as the records have them: for who only asks git.
 
     Args:
         earlier: Where earlier epochs may be asked besides where the remote is, as from `remote_url`.
@@ -41,6 +42,7 @@ class Vault:
     writing: bool = False
     made_now: bool = False
     rotating: bool = False
+    want_tree: bool = True
     earlier: frozenset[str] = frozenset()
     say: Callable[[str], None] = lambda _: None
     past: Past = field(init=False)
@@ -131,6 +133,13 @@ class Vault:
         """What the newest meta branch that is here says of epochs; asks no remote."""
         tip = resolve(self.git, _tracking(meta.BRANCH)) or resolve(self.git, meta.BRANCH)
         return meta.read_epochs(self.git, tip) if tip else (Lineage(), None)
+
+    def blob_of(self, repo_path: str) -> str:
+        """The blob of a notebook's file in the content commit that the meta branch describes; empty if it is not there."""
+        if self.want_tree:
+            return self.blob_at.get(repo_path, "")
+        entries = ls_tree(self.git, self.meta.content, repo_path) if self.meta.content else ()
+        return next((entry.oid for entry in entries if entry.path == repo_path), "")
 
     def load_tree(self) -> None:
         """Read the tree that the rows describe into `blob_at`."""
@@ -245,7 +254,7 @@ class Vault:
             self.set_ref(meta.BRANCH, tip)
             self.set_ref(conclude.DAILY, self.meta.content)
             self.set_ref(self.main_ref, self.main)
-        if not as_it_was:
+        if not as_it_was and self.want_tree:
             self.load_tree()
 
     def managed(self, more: Iterable[str]) -> Container[str]:

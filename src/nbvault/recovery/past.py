@@ -57,7 +57,7 @@ def content_now(vault: Vault, found: Found) -> Content | None:
     """
     if found.row is None:
         return None
-    blob = vault.blob_at.get(found.row.repo_path, "")
+    blob = vault.blob_of(found.row.repo_path)
     if not blob:
         raise VaultError(
             f"The file {found.row.repo_path} of {found.row.path} is missing in the vault.",

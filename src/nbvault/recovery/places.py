@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from nbvault.inventory import Rows
 from nbvault.paths import workspace_path
 from nbvault.recovery.names import spellings
 from nbvault.recovery.notebooks import Notebooks
@@ -32,7 +33,8 @@ def within(root: str, place: str) -> Callable[[str], bool]:
 def files_of(notebooks: Notebooks) -> set[str]:
     """Every repository path at which a notebook is or was."""
     moves = (rename for moves in notebooks.renames.values() for rename in moves)
-    ours = {row.repo_path for row in notebooks.rows.values()}
+    rows = notebooks.rows
+    ours = set(rows.repo_paths() if isinstance(rows, Rows) else (row.repo_path for row in rows.values()))
     ours.update(stone.repo_path for stone in notebooks.stones.values())
     ours.update(rename.old_repo_path for rename in moves)
     return ours

@@ -49,7 +49,7 @@ def show(vault: Vault, path: str, *, at: str = "") -> Source:
 
 def _now(vault: Vault, found: Found) -> Source:
     if found.row is not None:
-        blob = vault.blob_at.get(found.row.repo_path, "")
+        blob = vault.blob_of(found.row.repo_path)
         if not blob:
             raise VaultError(
                 f"The file {found.row.repo_path} of {found.row.path} is missing in the vault.",
