@@ -141,7 +141,9 @@ def test_a_row_and_its_blob_take_less_than_two_hundred_bytes() -> None:
 
 def test_repository_paths_are_those_of_the_rows() -> None:
     """The quick way to every repository path gives what the rows give, odd rows and rows in the root included."""
-    rows = Rows([a_row(1, "/Clients/a/b", "a/b.py"), a_row(2, "/Clients/c", "c.py"), a_row(2**70, "/Clients/d/e", "d/e.py")])
+    rows = Rows(
+        [a_row(1, "/Clients/a/b", "a/b.py"), a_row(2, "/Clients/c", "c.py"), a_row(2**70, "/Clients/d/e", "d/e.py")]
+    )
     assert sorted(rows.repo_paths()) == sorted(row.repo_path for row in rows.values())
 
 

@@ -135,7 +135,7 @@ class Vault:
         return meta.read_epochs(self.git, tip) if tip else (Lineage(), None)
 
     def blob_of(self, repo_path: str) -> str:
-        """The blob of a notebook's file in the content commit that the meta branch describes; empty if it is not there."""
+        """The blob of a notebook's file in the content commit of the meta branch; empty if it is not there."""
         if self.want_tree:
             return self.blob_at.get(repo_path, "")
         entries = ls_tree(self.git, self.meta.content, repo_path) if self.meta.content else ()
