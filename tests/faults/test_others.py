@@ -154,10 +154,10 @@ def test_a_vault_of_another_root_is_refused(place: Place) -> None:
 
 def test_a_vault_of_a_newer_format_is_refused(place: Place) -> None:
     """A newer nbvault wrote it: exit 7, and nothing is written."""
-    place.add_note("format.json", '{"format": 2, "root": "/Clients"}\n', append=False)
+    place.add_note("format.json", '{"format": 3, "root": "/Clients"}\n', append=False)
     tip = place.tip("nbvault/meta")
     report = place.sync()
     place.assert_nothing_claimed(report)
     assert report.exit_code == 7
-    assert "format 2" in report.error
+    assert "format 3" in report.error
     assert place.tip("nbvault/meta") == tip
