@@ -14,7 +14,7 @@ from nbvault.auth import AuthenticationManager
 from nbvault.backup.sessions import new_session_id
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.clock import Clock, SystemClock, iso
-from nbvault.errors import ConfigurationError, GitError, LockedError, NbvaultError, StateError
+from nbvault.errors import ConfigurationError, LockedError, NbvaultError, StateError
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.vault import Vault
@@ -326,7 +326,7 @@ def _kept(lease: Lease, say: Callable[[str], None]) -> Iterator[None]:
         while not ended.wait(lease.renew_every_s):
             try:
                 lease.renew()
-            except GitError as error:
+            except NbvaultError as error:
                 say(f"The lease could not be renewed: {error}")
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)

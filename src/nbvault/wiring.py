@@ -21,6 +21,7 @@ from nbvault.backup.survey import Survey
 from nbvault.clock import Clock, SystemClock
 from nbvault.errors import (
     GitError,
+    NbvaultError,
     RemoteUnreachable,
     SessionInterrupted,
     StateError,
@@ -402,7 +403,11 @@ def _remember(state: StateManager, vault: Vault, report: SessionReport, trail: S
 
 def _settle(state: StateManager, vault: Vault, session: str, *, before: datetime) -> None:
     """Enter the end of a session that did not: it may have been killed after the vault had it."""
-    records = read_records(vault.meta, "sessions", blobs=vault.blobs, months=2)
+    try:
+        records = read_records(vault.meta, "sessions", blobs=vault.blobs, months=2)
+    except NbvaultError:
+        # This session has ended well; that the other one stays "running" until the next must not undo it.
+        return
     end = next((record for record in reversed(records) if record["session"] == session), None)
     if end is None:
         state.interrupted(session, before)

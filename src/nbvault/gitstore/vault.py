@@ -9,7 +9,7 @@ from nbvault.gitstore import conclude, meta
 from nbvault.gitstore.epochs import Lineage, Successor
 from nbvault.gitstore.lineage import Past
 from nbvault.gitstore.meta import Meta, read_meta
-from nbvault.gitstore.reader import BlobReader, commit_info, ls_tree, missing_objects, resolve
+from nbvault.gitstore.reader import BlobReader, blob_in, commit_info, ls_tree, missing_objects, resolve
 from nbvault.gitstore.remote import Remote
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.upkeep import fetch_turn
@@ -138,8 +138,7 @@ class Vault:
         """The blob of a notebook's file in the content commit of the meta branch; empty if it is not there."""
         if self.want_tree:
             return self.blob_at.get(repo_path, "")
-        entries = ls_tree(self.git, self.meta.content, repo_path) if self.meta.content else ()
-        return next((entry.oid for entry in entries if entry.path == repo_path), "")
+        return blob_in(self.git, self.meta.content, repo_path) if self.meta.content else ""
 
     def load_tree(self) -> None:
         """Read the tree that the rows describe into `blob_at`."""
