@@ -26,6 +26,7 @@ PASSED_ON = {
     "conversions.py": "the report of a SyncFailed, which words it itself",
     "gitstore/publish.py": "the branches of a RemoteMoved, which words them itself",
     "settings/load.py": "the lines of _sentence and _apply_variables, together",
+    "notify/errors.py": "the words of those who make the error",
     "setup/check.py": "the refusals of a ViewPlan, which the command explains",
     "setup/convert.py": "one of three findings about a Git folder, which the page has before its entries",
     "setup/deploy/plan.py": "what settings/checks.py says of an address",

@@ -80,6 +80,13 @@ def status(settings: Settings, *, clock: Clock | None = None) -> list[Credential
     return asyncio.run(look())
 
 
+def renews_itself(settings: Settings, system: str) -> bool:
+    """Tokens of an hour come anew; only those that somebody has put somewhere end for good."""
+    if system == VAULT:
+        return settings.vault.auth is VaultAuth.ENTRA
+    return settings.workspace.token is None
+
+
 async def _workspace_status(settings: Settings, auth: AuthenticationManager, clock: Clock) -> Credential:
     standing = Standing(WORKSPACE, "unknown")
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from nbvault.alarms import TESTED
 from nbvault.auth import AuthenticationManager
 from nbvault.clock import Clock, SystemClock, iso, parse_iso
 from nbvault.errors import NbvaultError, VerificationError
@@ -20,8 +21,6 @@ from nbvault.wiring import read_vault
 from nbvault.workspace.jobs import Job, JobsClient, Run
 from nbvault.workspace.transport import ClientOptions
 
-TESTED = "alerts test"
-"""The action in the audit trail that says that an alert channel was tried."""
 DEPLOY = "Run 'databricks bundle deploy -t prod' in the rendered folder."
 _FRESH = timedelta(hours=25)
 

@@ -13,10 +13,10 @@ from nbvault.backup.probe import Finding, Picker, Probe, Sample, look_around
 from nbvault.backup.scope import Scope
 from nbvault.backup.trust import KIND, Result, finding, trust_of
 from nbvault.clock import Clock, SystemClock, iso
-from nbvault.credentials import VAULT, Credential
+from nbvault.credentials import renews_itself
 from nbvault.credentials import status as credential_status
 from nbvault.errors import AuthenticationError, NbvaultError
-from nbvault.settings import Bulk, ExportFormat, Settings, VaultAuth
+from nbvault.settings import Bulk, ExportFormat, Settings
 from nbvault.setup.doctor import EXAMINATIONS, configured, examine_machine
 from nbvault.setup.examining import Around, Check, Examination, Found, examine, not_made
 from nbvault.state.store import AuditEvent
@@ -73,18 +73,15 @@ def _expiry(around: Around) -> Found:
         f"{each.system}: {f'until {iso(each.expires)}' if each.expires else 'nobody tells'}." for each in found
     )
     due = around.clock.now() + SOON
-    ending = [each.system for each in found if each.expires and each.expires < due and not _renews_itself(around, each)]
+    ending = [
+        each.system
+        for each in found
+        if each.expires and each.expires < due and not renews_itself(around.settings, each.system)
+    ]
     if ending:
         hint = " ".join(f"Run 'nbvault credentials rotate {system}', or make a new token by hand." for system in ending)
         raise AuthenticationError(f"Credentials end within {SOON.days} days. {told}", hint=hint)
     return Found(told)
-
-
-def _renews_itself(around: Around, credential: Credential) -> bool:
-    """Tokens of an hour come anew; only those that somebody has put somewhere end for good."""
-    if credential.system == VAULT:
-        return around.settings.vault.auth is VaultAuth.ENTRA
-    return around.settings.workspace.token is None
 
 
 EXPIRY = Examination("credentials", _expiry, needs=("workspace", "repository"))

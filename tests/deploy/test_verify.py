@@ -12,8 +12,9 @@ import pytest
 from cli_places import Desk, notebooks
 from nbvault.deployment import Handover, _alerts, _session, verify_deployment
 from nbvault.settings import load_settings
-from nbvault.setup.deploy.bundle import DRILL, SYNC, VERIFY, Planned
+from nbvault.setup.deploy.bundle import ALERTS, DRILL, SYNC, VERIFY, Planned
 from nbvault_emulator.testing import Emulator
+from told_places import loopback
 
 COMMANDS = frozenset({"sync", "verify", "drill"})
 NOTHING = frozenset({"alert channel"})
@@ -60,13 +61,18 @@ def wrong(found: Handover) -> set[str]:
 
 
 def test_all_is_there(desk: Desk, emulator: Emulator) -> None:
-    """Jobs, schedules, runs, session and drill are found, on the command line too; that nobody is alerted is said."""
-    for planned in (SYNC, VERIFY, DRILL):
+    """Jobs, schedules, runs, session, drill and a test of a channel are found, on the command line too."""
+    for planned in (SYNC, VERIFY, DRILL, ALERTS):
         put(emulator, planned)
+    untold = desk.run("deploy", "verify", "--json")
+    assert (untold.code, [c["name"] for c in untold.json["checks"] if not c["ok"]]) == (8, ["alert channel"])
+    with loopback() as slack:
+        hook = {"NBVAULT_SLACK__WEBHOOK": "env:HOOK", "HOOK": slack.url("/services/T/B/x")}
+        assert desk.run("alerts", "test", "slack", **hook).code == 0
     ended = desk.run("deploy", "verify", "--json", "--report", "handover.md")
     assert ended.code == 0, ended
     found = {check["name"]: check for check in ended.json["checks"]}
-    assert {name for name, check in found.items() if not check["ok"]} <= NOTHING
+    assert [name for name, check in found.items() if not check["ok"]] == []
     assert {"nbvault sync: schedule", "nbvault drill: last run", "last session", "restore drill"} <= set(found)
     page = (desk.folder / "handover.md").read_text()
     assert ("deployment ready" in page, "| restore drill | ok |" in page) == (True, True)

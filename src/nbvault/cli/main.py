@@ -42,6 +42,7 @@ COMMANDS = {
     "rotate": "Go on in a new repository.",
     "problems": "What could not be backed up.",
     "archive": "Close engagements: look at them weekly, hand them over.",
+    "alerts": "What is wrong, and who is told of it.",
     "deploy": "Run by itself every night: render, roll back, verify.",
     "credentials": "How nbvault signs in, and until when.",
     "state": "The index of sessions for people and dashboards.",

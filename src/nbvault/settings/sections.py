@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from nbvault.settings.checks import (
     AzureReference,
@@ -31,6 +31,18 @@ from nbvault.settings.checks import (
     is_loopback,
 )
 from nbvault.settings.secret import Context, SecretStore
+from nbvault.settings.told_checks import (
+    Address,
+    AtLeastADay,
+    ChannelNames,
+    Mailbox,
+    Mailboxes,
+    MailHost,
+    OfFive,
+    Port,
+    Positive,
+    RuleNames,
+)
 
 # What git and TLS need of the environment; everything else, secrets above all, stays here.
 _HANDED_ON = re.compile(
@@ -180,6 +192,87 @@ class ExportSection(_Section):
     bulk: Bulk = Bulk.OFF
 
 
+class MailSecurity(str, Enum):
+    """How the connection to the mail server becomes secret: after a greeting, from its start, or (here only) never."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
+_EVERY_CHANNEL = ("email", "slack", "teams")
+
+
+class AlertsSection(_Section):
+    """When somebody is told, and by which channels; a channel that is not configured is passed over.
+
+    `success` names the channels that are told of every complete session; `off` the rules that are not looked at.
+    """
+
+    critical: ChannelNames = _EVERY_CHANNEL
+    high: ChannelNames = _EVERY_CHANNEL
+    medium: ChannelNames = _EVERY_CHANNEL
+    low: ChannelNames = _EVERY_CHANNEL
+    success: ChannelNames = ()
+    off: RuleNames = ()
+    repeat_h: AtLeastADay = 24.0
+    complete_h: Positive = 25.0
+    failed_of_five: OfFive = 2
+    credential_days: Positive = 7.0
+    drill_days: Positive = 35.0
+    restore_days: Positive = 7.0
+    success_rate: Share = 0.80
+    success_days: Positive = 30.0
+    stale_days: Positive = 3.0
+    size_gb: Positive = 8.0
+    objects: Count = 8_000_000
+    throttled: Share = 0.20
+
+
+class EmailSection(_Section):
+    """The mail server, and who gets mail; without a host and somebody to write to, there is no mail."""
+
+    host: MailHost = ""
+    port: Port = 587
+    security: MailSecurity = MailSecurity.STARTTLS
+    user: str = ""
+    password: Reference = None
+    sender: Mailbox = ""
+    to: Mailboxes = ()
+    changes: bool = False
+
+    @model_validator(mode="after")
+    def _whole(self) -> EmailSection:
+        if self.security is MailSecurity.NONE and self.host and not is_loopback(self.host):
+            raise ValueError('must not have security = "none": that is only for a mail server on this machine itself')
+        if bool(self.host) != bool(self.to):
+            raise ValueError("must have both a host and somebody to write to, or neither")
+        if self.password and not self.user:
+            raise ValueError("must have a user where it has a password")
+        return self
+
+
+class SlackSection(_Section):
+    """An incoming webhook for alerts; a bot's token and a channel for the line that follows a running session."""
+
+    webhook: Reference = None
+    token: Reference = None
+    channel: str = ""
+    api: Address = "https://slack.com/api"
+
+    @model_validator(mode="after")
+    def _whole(self) -> SlackSection:
+        if bool(self.token) != bool(self.channel):
+            raise ValueError("must have both a token and a channel, or neither")
+        return self
+
+
+class TeamsSection(_Section):
+    """The address of a workflow that takes an adaptive card."""
+
+    webhook: Reference = None
+
+
 class Settings(_Section):
     """All settings, checked; secrets only as references."""
 
@@ -190,13 +283,18 @@ class Settings(_Section):
     export: ExportSection
     azure: AzureSection
     network: NetworkSection
+    alerts: AlertsSection
+    email: EmailSection
+    slack: SlackSection
+    teams: TeamsSection
     _context: Context = PrivateAttr(default=Context(Path(), {}))
 
     @property
     def process_environment(self) -> dict[str, str]:
         """The environment for git and other processes: what they need to run and to find servers, never a secret."""
         azure = (self.azure.client_secret, self.azure.certificate_password)
-        references = (self.workspace.token, self.vault.token, self.state.password, *azure)
+        told = (self.email.password, self.slack.webhook, self.slack.token, self.teams.webhook)
+        references = (self.workspace.token, self.vault.token, self.state.password, *azure, *told)
         secret = {reference.variable for reference in references if reference}
         given = self._context.environment
         handed_on = {name: given[name] for name in given if _HANDED_ON.fullmatch(name) and name not in secret}

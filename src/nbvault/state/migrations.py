@@ -108,4 +108,25 @@ def _first_tables(connection: sa.Connection) -> None:
     _create(connection, "lease_sightings", "tip:text* first_seen:time")
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration("first tables", _first_tables),)
+def _alerts(connection: sa.Connection) -> None:
+    """Nothing wrote to the two tables before: they are made anew, as a step that may run again over its half."""
+    for name in ("alerts", "deliveries"):
+        connection.execute(sa.text(f"DROP TABLE IF EXISTS {name}"))
+    _create(
+        connection,
+        "alerts",
+        "alert_id:text* rule:text severity:text session_id:text message:text raised_at:time told_at:time"
+        " cleared_at:time?",
+    )
+    _create(
+        connection,
+        "deliveries",
+        "delivery_id:text* alert_id:text channel:text kind:text message:text created_at:time attempted_at:time"
+        " attempts:int result:text detail:text",
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration("first tables", _first_tables),
+    Migration("alerts and what is to be delivered", _alerts),
+)

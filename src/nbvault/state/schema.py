@@ -133,6 +133,7 @@ alerts = sa.Table(
     sa.Column("session_id", Words, nullable=False),
     sa.Column("message", Words, nullable=False),
     sa.Column("raised_at", Moment, nullable=False),
+    sa.Column("told_at", Moment, nullable=False),
     sa.Column("cleared_at", Moment),
 )
 
@@ -142,7 +143,11 @@ deliveries = sa.Table(
     sa.Column("delivery_id", Words, primary_key=True),
     sa.Column("alert_id", Words, nullable=False),
     sa.Column("channel", Words, nullable=False),
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("message", Json, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
     sa.Column("attempted_at", Moment, nullable=False),
+    sa.Column("attempts", sa.BigInteger, nullable=False),
     sa.Column("result", Words, nullable=False),
     sa.Column("detail", Words, nullable=False),
 )

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from nbvault.clock import Clock, SystemClock
 from nbvault.model import Problem, State, Status
+from nbvault.state.alert_book import AlertBook
 from nbvault.state.database import Database
 from nbvault.state.schema import audit_log, lease_sightings, problems, sync_sessions
 from nbvault.state.values import AuditEvent, SessionRow
@@ -34,6 +35,7 @@ class StateManager:
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
         self._database = Database(url, clock=clock or SystemClock())
+        self.alerts = AlertBook(self._database)
 
     def open(self) -> None:
         """Connect, and bring the tables up to date; does nothing if it is open."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
+from enum import Enum
 from typing import Any, NamedTuple
 
 from nbvault.clock import parse_iso
@@ -28,6 +29,49 @@ class AuditEvent(NamedTuple):
         """The event that a line of the vault's audit records tells."""
         texts = (str(record.get(name, "")) for name in ("actor", "action", "object", "result", "detail"))
         return cls(parse_iso(record["at"]), *texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One time that something was wrong, from when it was seen to when it was over. `told_at` is when it was told last.
+
+    `session` is the session that it stands on, empty where it stands on none.
+    """
+
+    alert_id: str
+    rule: str
+    severity: str
+    session: str
+    message: str
+    raised_at: datetime
+    told_at: datetime
+    cleared_at: datetime | None = None
+
+
+class Result(str, Enum):
+    """What became of a delivery; `WAITING` ones are tried again, `OVERTAKEN` ones were made needless by events."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    SENT = "sent"
+    GIVEN_UP = "given up"
+    OVERTAKEN = "overtaken"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message for one channel. `kind` is why it was written: raised, repeated, over, success, changes, test."""
+
+    delivery_id: str
+    alert_id: str
+    channel: str
+    kind: str
+    message: Mapping[str, Any]
+    created_at: datetime
+    attempted_at: datetime
+    attempts: int = 0
+    result: Result = Result.WAITING
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
