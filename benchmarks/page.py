@@ -151,6 +151,12 @@ SECTIONS = {
         "the commits and trees of all history.",
         (TIME, COST, BEGINNING),
     ),
+    "reports": Section(
+        "Change reports",
+        "Whole `nbvault changes` commands on one vault with a year and more of sessions, each by five people. Without "
+        "`no cells`, cells and lines of the newest 5,000 changes are compared (HTML: 2,000).",
+        (TIME, COST),
+    ),
     "recovery": Section(
         "Restore and verify",
         "Whole commands. *Limited*: 30 imports/s, 60 exports/s, 100 ms latency; *x limit* is then wall time "

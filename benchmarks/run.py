@@ -28,6 +28,7 @@ QUICK = (
     Step("throttling --notebooks 600", 1.5),
     Step("day --notebooks 10000", 1),
     Step("past --notebooks 2000 --changes 20", 3),
+    Step("reports --notebooks 2000 --sessions 40 --changes 50", 1),
     Step("recovery --notebooks 2000 --folder 150", 1),
     Step("rivals.contest --notebooks 2000", 2),
 )
@@ -39,6 +40,7 @@ FULL = (
     Step("throttling --notebooks 6000", 15),
     Step("day --notebooks 70000", 4),
     Step("past --notebooks 70000", 20),
+    Step("reports --notebooks 70000", 10),
     Step("recovery --notebooks 70000", 7),
     Step("rivals.contest --notebooks 10000 --runs 3", 12),
 )

@@ -28,6 +28,7 @@ COMMANDS = {
     "status": "How the last sessions ended, and what is protected.",
     "history": "The versions of a notebook, across renames.",
     "show": "A notebook as it was.",
+    "changes": "Who changed what: a day, a period, a session.",
     "diff": "What changed in a notebook, cell by cell.",
     "blame": "Who wrote each line of a notebook.",
     "search": "Where a text stands, now, then or in any version.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -184,18 +184,32 @@ def log(
     yield from _log(git, options, changes=changes or bool(paths))
 
 
-def blob_log(git: Git, tip: str, *, exclude: Sequence[str] = ()) -> Iterator[tuple[Commit, tuple[TreeDifference, ...]]]:
+def blob_log(
+    git: Git,
+    tip: str,
+    *,
+    exclude: Sequence[str] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
+    saying: str = "",
+) -> Generator[tuple[Commit, tuple[TreeDifference, ...]], None, None]:
     """The history of ``tip`` along first parents, newest first: each commit with the files that it set or removed.
 
-    Needs commits and trees only, no blobs.
+    Needs commits and trees only, no blobs, and of commits that are not wanted no trees.
 
     Args:
         exclude: Nothing that these commits can reach.
+        since: Only commits committed at this moment or after; commits know whole seconds.
+        until: Only commits committed at this moment or before.
+        saying: Only commits with this text in their message.
 
     Raises:
         GitError: the tip is not here.
     """
-    tips = (tip, *(f"^{sha}" for sha in exclude))
+    tips = [tip, *(f"^{sha}" for sha in exclude)]
+    tips += [f"--since={int(since.timestamp())}"] if since is not None else []
+    tips += [f"--until={int(until.timestamp())}"] if until is not None else []
+    tips += ["--fixed-strings", f"--grep={saying}"] if saying else []
     shape = ("-z", f"--format=tformat:{_FORMAT}", "--raw", "--no-abbrev", "--no-renames", "--root", "--first-parent")
     with git.offline().spawn("log", *shape, "--encoding=UTF-8", "--no-color", "--no-mailmap", *tips, "--") as process:
         tokens = _tokens(process)

@@ -25,13 +25,17 @@ def to_text(changes: Sequence[CellChange], *, colour: bool, context: int = 3) ->
     one line, and so are equal lines further than ``context`` from a change. Whatever the notebooks hold, the only
     escape sequences in the result are the colours, and no character in it moves the cursor or turns the text around.
     """
-    told = []
+    told = to_lines(changes, context=context)
+    return "".join(f"{_painted(style, text) if colour else text}\n" for style, text in told)
+
+
+def to_lines(changes: Sequence[CellChange], *, context: int = 3) -> Iterator[tuple[str, str]]:
+    """The lines of `to_text`, each with what it is: ``heading``, ``dim``, ``~`` (property), ``-``, ``+``, a space."""
     for same, run in groupby(changes, key=lambda change: change.kind is ChangeKind.SAME):
         if same:
-            told.append(("dim", _folded(list(run))))
+            yield "dim", _folded(list(run))
         else:
-            told += (line for change in run for line in _told(change, context))
-    return "".join(f"{_painted(style, text) if colour else text}\n" for style, text in told)
+            yield from (line for change in run for line in _told(change, context))
 
 
 def to_json(changes: Iterable[CellChange]) -> list[dict[str, Any]]:
