@@ -55,6 +55,9 @@ class FakeAuth:
             self.tokens.pop(0)
         return self.headers()
 
+    def accepted(self) -> None:
+        """Not counted."""
+
 
 @dataclass
 class Script:

@@ -10,7 +10,7 @@ from nbvault.auth import AuthenticationManager
 from nbvault.backup.forecast import Forecast, Measure, forecast
 from nbvault.backup.problems import accepted
 from nbvault.backup.sessions import SessionHistory, growth_of, new_session_id
-from nbvault.clock import Clock, SystemClock, iso, parse_iso
+from nbvault.clock import Clock, SystemClock, parse_iso
 from nbvault.errors import ConfigurationError, NbvaultError, StateError
 from nbvault.gitstore import meta, publish
 from nbvault.gitstore.epochs import Lineage, Successor
@@ -22,8 +22,10 @@ from nbvault.gitstore.upkeep import RepositorySize, sizes
 from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport
 from nbvault.model import Frozen, Person, Problem, State, Status
+from nbvault.monitoring.audit import Trail
 from nbvault.settings import Settings
 from nbvault.state.store import AuditEvent, SessionRow, StateManager
+from nbvault.trail import Waiting, follow, read_trail
 from nbvault.wiring import lease_of, locked_by_another, opened_vault
 
 SHOWN_SESSIONS = 10
@@ -84,6 +86,7 @@ class Index:
     sessions: tuple[SessionRow, ...]
     problems: tuple[Problem, ...]
     audit: tuple[AuditEvent, ...]
+    trail: Trail = field(default_factory=Trail)
 
 
 def read_index(settings: Settings, vault: Vault) -> Index:
@@ -91,8 +94,8 @@ def read_index(settings: Settings, vault: Vault) -> Index:
     lines = {str(line["session"]): line for line in read_records(vault.meta, "sessions", blobs=vault.blobs)}
     remote = str(settings.vault.remote)
     rows = (SessionRow.of_record(line, workspace_path=vault.root, repo_id=remote) for line in lines.values())
-    audit = (AuditEvent.of_record(line) for line in read_records(vault.meta, "audit", blobs=vault.blobs))
-    return Index(tuple(sorted(rows, key=lambda row: row.session)), vault.meta.problems, tuple(audit))
+    trail = read_trail(vault)
+    return Index(tuple(sorted(rows, key=lambda row: row.session)), vault.meta.problems, tuple(trail.events), trail)
 
 
 # --- looking -------------------------------------------------------------------------------------------------------
@@ -227,7 +230,7 @@ def open_problems(settings: Settings) -> tuple[Problem, ...]:
 # --- changing ------------------------------------------------------------------------------------------------------
 
 
-def rebuild_state(settings: Settings) -> Index:
+def rebuild_state(settings: Settings, *, clock: Clock | None = None) -> Index:
     """Empty the state store and fill it from the vault's records; returns what it holds now.
 
     Raises:
@@ -238,7 +241,8 @@ def rebuild_state(settings: Settings) -> Index:
         vault.refresh()
         index = read_index(settings, vault)
     with StateManager(settings.state.connection_url()) as state:
-        state.rebuild(index.sessions, index.problems, index.audit)
+        head = index.trail.head((clock or SystemClock()).now())
+        state.rebuild(index.sessions, index.problems, index.audit, head=head)
     return index
 
 
@@ -266,8 +270,8 @@ def acknowledge(
         if not chosen:
             raise _no_such_problem(which)
         events = [AuditEvent(clock.now(), by, "acknowledge problem", p.path, "ok", reason) for p in chosen]
-        write_note(settings, vault, events, problems=after)
-        _tell_state(state, chosen, events)
+        write_note(settings, vault, events, state=state, problems=after, clock=clock)
+        _tell_state(state, chosen)
     return chosen
 
 
@@ -319,13 +323,16 @@ def write_note(
     vault: Vault,
     events: Sequence[AuditEvent],
     *,
+    state: StateManager | None = None,
     problems: Sequence[Problem] | None = None,
     records: Mapping[str, Sequence[Record]] | None = None,
     frozen: Sequence[Frozen] | None = None,
+    clock: Clock | None = None,
 ) -> None:
     """One commit on the meta branch, pushed and confirmed: audit events (one at least), and what they are about.
 
     Args:
+        state: What waits there for the vault goes with it, and its index is brought up to the vault.
         problems: The open problems from now on, where they change.
         records: Lines for the month's records, by kind.
         frozen: The patterns of frozen folders from now on, where they change.
@@ -342,7 +349,8 @@ def write_note(
         draft.freeze(frozen)
     for kind, items in (records or {}).items():
         draft.record(kind, items)
-    draft.record("audit", [{**event._asdict(), "at": iso(event.at)} for event in events])
+    draft.record("audit", Waiting(vault, state).records() if state else ())
+    draft.record("audit", [event.as_record() for event in events])
     with FastImport(vault.git) as stream:
         mark = draft.commit(
             stream,
@@ -354,10 +362,14 @@ def write_note(
         vault.meta.tip = stream.sha_of(mark)
     refs = [PushRef(vault.meta.tip, meta.BRANCH)]
     publish.push(vault.remote, refs)
-    publish.confirm(vault.remote, refs, contains=vault.contains)
+    vault.refs = publish.confirm(vault.remote, refs, contains=vault.contains)
+    if state is not None:
+        # The note is in the vault, whatever becomes of the index.
+        with suppress(NbvaultError):
+            follow(vault, state, clock=clock or SystemClock())
 
 
-def _tell_state(state: StateManager, chosen: Sequence[Problem], events: Sequence[AuditEvent]) -> None:
+def _tell_state(state: StateManager, chosen: Sequence[Problem]) -> None:
     known = {problem.object_id: problem for problem in chosen}
     with suppress(StateError):
         last = state.last_session()
@@ -368,4 +380,3 @@ def _tell_state(state: StateManager, chosen: Sequence[Problem], events: Sequence
             for p in state.problems()
         ]
         state.replace_problems(last.session if last else "", found)
-        state.record_audit(events)

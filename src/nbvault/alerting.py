@@ -7,7 +7,7 @@ that is thrown away each hour, or a store that was lost, tells nothing twice and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +26,7 @@ from nbvault.settings import Settings, named
 from nbvault.state.alert_book import AlertBook
 from nbvault.state.store import AuditEvent, StateManager
 from nbvault.state.values import Incident, Result
+from nbvault.trail import broken
 
 RECORDS = "alerts"
 """The vault's records of what people were told."""
@@ -135,14 +136,16 @@ def _check(
     notes: list[str] = []
     with _opened_book(settings, notes, clock=clock) as state:
         outbox = Outbox(state.alerts, channels_of(settings, clock=clock), clock=clock)
-        look = look_around(settings, state, credentials=credentials, notes=notes, clock=clock)
+        look = look_around(
+            settings, state, credentials=credentials, notes=notes, clock=clock, audit=lambda _, *seen: broken(*seen)
+        )
         manager = AlertManager(state.alerts, outbox, policy_of(settings), clock=clock)
         if report is not None and wording.is_success(report):
             _queue_success(settings, outbox, report, look, clock=clock)
         done = manager.check(look.facts, elsewhere=told_in(look.told))
         lines = _untold(state.alerts, {each.alert_id: each for each in told_in(look.told)})
         if lines and look.fresh:
-            _note(settings, state, lines, say=say, clock=clock)
+            _note(settings, lines, say=say, clock=clock)
     return Outcome(done, tuple(notes), tuple(outbox.channels))
 
 
@@ -219,7 +222,7 @@ def _line(event: str, incident: Incident, at: datetime) -> Record:
     }
 
 
-def _note(settings: Settings, state: StateManager, lines: Sequence[Record], *, say: Say, clock: Clock) -> None:
+def _note(settings: Settings, lines: Sequence[Record], *, say: Say, clock: Clock) -> None:
     """Write what people were told into the vault; what cannot be written now is written by the next check."""
     now = clock.now()
     events = [
@@ -229,15 +232,12 @@ def _note(settings: Settings, state: StateManager, lines: Sequence[Record], *, s
         for line in lines
     ]
     try:
-        with noting(settings, say=say, clock=clock) as (vault, _):
-            write_note(settings, vault, events, records={RECORDS: lines})
+        with noting(settings, say=say, clock=clock) as (vault, store):
+            write_note(settings, vault, events, state=store, records={RECORDS: lines}, clock=clock)
     except SessionInterrupted:
         raise
     except NbvaultError as error:
         say(f"What was told is not in the vault's audit trail yet: {error}")
-        return
-    with suppress(StateError):
-        state.record_audit(events)
 
 
 # --- testing ---------------------------------------------------------------------------------------------------------
@@ -266,17 +266,15 @@ def try_channel(settings: Settings, name: str, *, by: str, say: Say, clock: Cloc
         state.alerts.queue([delivery])
         state.alerts.settle(delivery.delivery_id, result if sent else Result.GIVEN_UP, detail, at=clock.now())
         event = AuditEvent(now, by, TESTED, name, "ok" if sent else "failed", detail)
-        recorded = _record(settings, state, event, say=say, clock=clock)
+        recorded = _record(settings, event, say=say, clock=clock)
     return Tested(name, sent, detail, recorded)
 
 
-def _record(settings: Settings, state: StateManager, event: AuditEvent, *, say: Say, clock: Clock) -> bool:
+def _record(settings: Settings, event: AuditEvent, *, say: Say, clock: Clock) -> bool:
     try:
-        with noting(settings, say=say, clock=clock) as (vault, _):
-            write_note(settings, vault, [event])
+        with noting(settings, say=say, clock=clock) as (vault, store):
+            write_note(settings, vault, [event], state=store, clock=clock)
     except NbvaultError as error:
         say(f"The test could not be recorded in the vault: {error}")
         return False
-    with suppress(StateError):
-        state.record_audit([event])
     return True

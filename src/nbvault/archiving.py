@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ from nbvault.administration import noting, write_note
 from nbvault.backup.freezing import Freezer
 from nbvault.backup.scope import Glob
 from nbvault.clock import Clock, SystemClock, iso
-from nbvault.errors import ConfigurationError, StateError
+from nbvault.errors import ConfigurationError
 from nbvault.gitstore.vault import Vault
 from nbvault.model import Frozen
 from nbvault.recovery.handover import Bundle, hand_over
 from nbvault.settings import Settings
-from nbvault.state.store import AuditEvent, StateManager
+from nbvault.state.store import AuditEvent
 from nbvault.wiring import read_vault
 
 
@@ -63,8 +62,8 @@ def freeze(
         chosen = known or Frozen(pattern, by, iso(clock.now()))
         if known is None:
             event = AuditEvent(clock.now(), by, "archive", pattern, "ok", f"{count} notebooks are listed weekly")
-            write_note(settings, vault, [event], frozen=[*vault.meta.frozen, chosen])
-            _tell(state, [event])
+            frozen = [*vault.meta.frozen, chosen]
+            write_note(settings, vault, [event], state=state, frozen=frozen, clock=clock)
     return Archived(chosen, count)
 
 
@@ -86,8 +85,8 @@ def thaw(
                 f"{pattern} was not archived.", hint="nbvault archive --list shows the patterns that were."
             )
         event = AuditEvent(clock.now(), by, "unarchive", known.pattern, "ok", "listed in every session again")
-        write_note(settings, vault, [event], frozen=[frozen for frozen in vault.meta.frozen if frozen != known])
-        _tell(state, [event])
+        left = [frozen for frozen in vault.meta.frozen if frozen != known]
+        write_note(settings, vault, [event], state=state, frozen=left, clock=clock)
         return Archived(known, _count(vault, known.pattern))
 
 
@@ -128,8 +127,7 @@ def _record(
     event = AuditEvent(now, by, "bundle", pattern, "ok", f"{made.notebooks} notebooks to {made.file}")
     receipt = {"at": iso(now), "by": by, "pattern": pattern, **made.as_json()}
     with noting(settings, say=say, clock=clock) as (vault, state):
-        write_note(settings, vault, [event], records={"bundles": [receipt]})
-        _tell(state, [event])
+        write_note(settings, vault, [event], state=state, records={"bundles": [receipt]}, clock=clock)
 
 
 def _checked(settings: Settings, pattern: str) -> str:
@@ -153,8 +151,3 @@ def _matches_nothing(pattern: str) -> ConfigurationError:
 
 def _count(vault: Vault, pattern: str) -> int:
     return len(Freezer([pattern], root=vault.root).notebooks(vault.meta.rows.values()))
-
-
-def _tell(state: StateManager, events: Sequence[AuditEvent]) -> None:
-    with suppress(StateError):
-        state.record_audit(events)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from nbvault.auth import AuthenticationManager
 from nbvault.backup.sessions import new_session_id
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.clock import Clock, SystemClock, iso
-from nbvault.errors import ConfigurationError, LockedError, NbvaultError, StateError
+from nbvault.errors import ConfigurationError, LockedError, NbvaultError
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.vault import Vault
@@ -97,9 +97,9 @@ class RecordLog:
         problem = str(line.get("problem", ""))
         action, result = f"convert: {line['event']}", "failed" if problem else "ok"
         event = AuditEvent(self._clock.now(), self._by, action, object_, result, problem or detail)
-        write_note(self._settings, self._vault, [event], records={RECORDS: [line]})
-        with suppress(StateError):
-            self._state.record_audit([event])
+        write_note(
+            self._settings, self._vault, [event], state=self._state, records={RECORDS: [line]}, clock=self._clock
+        )
         self.found = after(self.found, line)
 
 

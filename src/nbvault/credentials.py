@@ -18,7 +18,7 @@ from nbvault.auth import AuthenticationManager, Standing
 from nbvault.azuredevops import AzureDevOpsClient, who_am_i
 from nbvault.azuredevops.pats import PersonalToken, create_token, list_tokens, revoke_token
 from nbvault.clock import Clock, SystemClock, iso
-from nbvault.errors import AuthenticationError, ConfigurationError, NbvaultError, StateError
+from nbvault.errors import AuthenticationError, ConfigurationError, NbvaultError
 from nbvault.hosting import azure_devops
 from nbvault.settings import Secret, Settings, VaultAuth
 from nbvault.state.store import AuditEvent
@@ -369,8 +369,6 @@ def _note(settings: Settings, event: AuditEvent, say: Callable[[str], None], clo
     """Into the vault's audit trail and the state store; a rotation that happened is not undone where that fails."""
     try:
         with noting(settings, say=say, clock=clock) as (vault, state):
-            write_note(settings, vault, [event])
-            with suppress(StateError):
-                state.record_audit([event])
+            write_note(settings, vault, [event], state=state, clock=clock)
     except NbvaultError as error:
         say(f"The audit trail in the vault could not be told: {error.message}")

@@ -106,8 +106,7 @@ def _probed(settings: Settings, *, by: str, warn: Say, clock: Clock) -> Check:
     line = finding(now, by, host, found.result, **found.record())
     event = AuditEvent(now, by, ACTION, host, found.result.value, found.reason or "proven")
     with noting(settings, say=warn, clock=clock) as (vault, state):
-        write_note(settings, vault, [event], records={KIND: [line]})
-        state.record_audit([event])
+        write_note(settings, vault, [event], state=state, records={KIND: [line]}, clock=clock)
     if found.result is Result.OK:
         in_use = settings.export.bulk is Bulk.ON
         return Check(FOLDER_EXPORT, True, detail, "" if in_use else 'Set export.bulk = "on" to use it.')

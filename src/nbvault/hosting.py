@@ -19,6 +19,7 @@ from nbvault.azuredevops import (
 )
 from nbvault.clock import Clock
 from nbvault.errors import ConfigurationError, NbvaultError, PushRefused
+from nbvault.gitstore.meta import Record
 from nbvault.settings import Settings
 
 # A backup does not wait long for advice.
@@ -120,6 +121,7 @@ class SessionHost:
     settings: Settings
     auth: AuthenticationManager
     clock: Clock
+    waiting: Callable[[], Sequence[Record]] = list
 
     def signed_in(self, identity: str) -> None:
         """The workspace has said whom it takes us for."""
@@ -128,6 +130,10 @@ class SessionHost:
     def auth_events(self) -> Sequence[AuthEvent]:
         """What happened when we signed in, since this was asked last."""
         return self.auth.witness.take()
+
+    def untold(self) -> Sequence[Record]:
+        """Lines of the audit trail that the vault has not been told yet."""
+        return self.waiting()
 
     async def foretold(self) -> Sequence[str]:
         """As `foretold`."""

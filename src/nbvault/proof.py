@@ -178,8 +178,7 @@ def _record(
     """Write it into the vault and the state store; a failure is told and takes nothing from what was found."""
     try:
         with noting(settings, say=warn, clock=clock) as (vault, state):
-            write_note(settings, vault, [event], records=records)
-            state.record_audit([event])
+            write_note(settings, vault, [event], state=state, records=records, clock=clock)
     except NbvaultError as error:
         warn(f"The result could not be recorded in the vault: {error}")
         return False

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nbvault.backup.sessions import SessionHistory, new_session_id
 from nbvault.clock import Clock, SystemClock, iso
-from nbvault.errors import ConfigurationError, LockedError, NbvaultError, StateError
+from nbvault.errors import ConfigurationError, LockedError, NbvaultError
 from nbvault.gitstore.epochs import may_be_asked
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.lineage import ended
@@ -116,8 +116,6 @@ def run_rotate(
                     raise LockedError("Another session has taken over the lease of this rotation.", hint="Run again.")
 
             made = nearby.make(making, say=say, check=check)
-        with suppress(StateError):
-            state.record_audit([_event(vault, url, by=by, clock=clock)])
     return Rotation(
         "rotated",
         made.epoch,

@@ -25,6 +25,7 @@ from nbvault.errors import (
     RemoteUnreachable,
     SessionInterrupted,
     StateError,
+    VaultError,
 )
 from nbvault.gitstore.cache import Cache, open_cache, opened_as_it_is
 from nbvault.gitstore.lease import Lease, Sightings
@@ -45,6 +46,7 @@ from nbvault.hosting import SessionHost
 from nbvault.model import Person, SessionReport
 from nbvault.settings import Deletions, ExportFormat, Settings
 from nbvault.state.store import AuditEvent, SessionRow, StateManager
+from nbvault.trail import Waiting, follow
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.editors import Editors
 from nbvault.workspace.transport import ClientOptions
@@ -265,7 +267,7 @@ def run_sync(
         with opened_vault(settings, writing=True, clock=clock, auth=auth) as vault:
             recorder = Recorder(screen, state, settings)
             report, trail = _run_to_its_end(_session(recorder, vault, options, auth, clock=clock, engine=engine))
-            _remember(state, vault, report, trail)
+            _remember(recorder, vault, report, trail, clock=clock)
             _keep_up(vault, screen, clock)
         return report
     finally:
@@ -317,7 +319,8 @@ async def _session(
         WorkspaceClient(auth, options=ClientOptions.of(settings), clock=clock, deadline=deadline) as client,
         _exporting(engine, client, recorder, auth, clock=clock) as (workspace, at_once),
     ):
-        host, editor_of = SessionHost(settings, auth, clock), Editors(client).editor_of
+        host = SessionHost(settings, auth, clock, Waiting(vault, recorder.state).records)
+        editor_of = Editors(client).editor_of
         around = Surroundings(workspace, vault, lease, editor_of, clock=clock, watcher=recorder, stop=stop, host=host)
         telling = asyncio.ensure_future(_tell_progress(recorder, clock))
         try:
@@ -389,9 +392,13 @@ def _keep_up(vault: Vault, screen: Screen, clock: Clock) -> None:
         screen.stage(f"The upkeep of the local repository was cut short: {error or 'interrupted'}")
 
 
-def _remember(state: StateManager, vault: Vault, report: SessionReport, trail: Sequence[Record]) -> None:
+def _remember(
+    recorder: Recorder, vault: Vault, report: SessionReport, trail: Sequence[Record], *, clock: Clock
+) -> None:
+    state = recorder.state
     with suppress(StateError):
         state.record_audit(AuditEvent.of_record(line) for line in trail)
+        _follow(recorder, vault, clock)
         for session in state.running():
             if session.session != report.session:
                 _settle(state, vault, session.session, before=report.started_at)
@@ -399,6 +406,17 @@ def _remember(state: StateManager, vault: Vault, report: SessionReport, trail: S
         if report.problems or report.counts.listed:
             state.replace_problems(report.session, report.problems)
         state.clean_up(report.ended_at)
+
+
+def _follow(recorder: Recorder, vault: Vault, clock: Clock) -> None:
+    """The session has ended well or not; that its trail cannot be followed does not change that."""
+    try:
+        faults = follow(vault, recorder.state, clock=clock)
+    except (GitError, VaultError) as error:
+        recorder.stage(f"The index of the audit trail could not be brought up to the vault: {error}")
+        return
+    for fault in faults:
+        recorder.stage(f"The audit trail in the vault is not what it was: {fault.what}. Run `nbvault audit verify`.")
 
 
 def _settle(state: StateManager, vault: Vault, session: str, *, before: datetime) -> None:

@@ -69,6 +69,9 @@ class Badge:
         self.renewed += 1
         return self.headers()
 
+    def accepted(self) -> None:
+        """Not counted."""
+
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:

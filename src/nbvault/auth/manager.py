@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbvault.auth import tokens
 from nbvault.auth.entra import AZURE_DEVOPS_SCOPE, EntraTokens
-from nbvault.auth.events import Witness
+from nbvault.auth.events import Witness, witness_of
 from nbvault.auth.stores import DatabricksSecrets, KeyVaultSecrets
 from nbvault.clock import Clock, SystemClock, iso
 from nbvault.errors import AuthenticationError, ConfigurationError
@@ -53,11 +53,12 @@ class AuthenticationManager:
     def __init__(self, settings: Settings, *, witness: Witness | None = None, clock: Clock | None = None) -> None:
         self._workspace = settings.workspace
         self._vault = settings.vault
-        self.witness = witness or Witness(clock=clock)
+        self.witness = witness or witness_of(settings, clock=clock)
         self.entra = EntraTokens(settings.azure, clock=clock or SystemClock(), ca_file=settings.ca_file)
         self._config: Config | None = None
         self._lock = threading.RLock()
         self._shown = ""
+        self._taken = False
         self._git_used = self._git_accepted = ""
         self._keep_stores(settings)
 
@@ -110,10 +111,18 @@ class AuthenticationManager:
             self._config = None
         if self._workspace.token:
             self._workspace.token.forget()
+            self._taken = False
         return self.headers()
+
+    def accepted(self) -> None:
+        """The workspace has answered a request with these headers; called for every one."""
+        if not self._taken:
+            self._taken = True
+            self.workspace_accepted("")
 
     def workspace_accepted(self, identity: str) -> None:
         """The workspace has said whom it takes us for."""
+        self._taken = True
         self.witness.saw(
             "workspace",
             "authenticate",

@@ -297,7 +297,7 @@ class GitSyncEngine:
             ending.records(report, content=self._vault.meta.content),
             problems=ending.failures() if ending.complete_view else None,
             held=held,
-            audit=self._audited(ending, report),
+            audit=[*self._around.host.untold(), *self._audited(ending, report)],
             also=self._found_out(),
         )
 

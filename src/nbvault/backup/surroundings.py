@@ -15,6 +15,7 @@ from nbvault.backup.survey import Workspace as SurveyedWorkspace
 from nbvault.clock import Clock
 from nbvault.errors import NbvaultError
 from nbvault.gitstore.lease import Lease
+from nbvault.gitstore.meta import Record
 from nbvault.gitstore.vault import Vault
 from nbvault.model import NBVAULT, Identity, ListedObject, Person, RequestCounts
 from nbvault.settings import Bulk
@@ -90,6 +91,9 @@ class Host(Protocol):
     def auth_events(self) -> Sequence[AuthEvent]:
         """What happened when we signed in, since this was asked last."""
 
+    def untold(self) -> Sequence[Record]:
+        """Lines of the audit trail that the vault has not been told yet, of this and other commands."""
+
     async def foretold(self) -> Sequence[str]:
         """Sentences on what would refuse a push, for people, before the first one."""
 
@@ -104,6 +108,10 @@ class NoHost:
         """Not kept."""
 
     def auth_events(self) -> Sequence[AuthEvent]:
+        """None are known."""
+        return ()
+
+    def untold(self) -> Sequence[Record]:
         """None are known."""
         return ()
 

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from nbvault import __version__
-from nbvault.cli import failures, output
+from nbvault.cli import failures, output, trail
 from nbvault.errors import ConfigurationError, NbvaultError, SessionInterrupted
 
 COMMANDS = {
@@ -42,6 +42,7 @@ COMMANDS = {
     "rollback": "Take a conversion back.",
     "rotate": "Go on in a new repository.",
     "problems": "What could not be backed up.",
+    "audit": "What was done, by whom, and whether the record is whole.",
     "archive": "Close engagements: look at them weekly, hand them over.",
     "alerts": "What is wrong, and who is told of it.",
     "deploy": "Run by itself every night: render, roll back, verify.",
@@ -78,6 +79,15 @@ class LazyGroup(click.Group):
                 f"There is no command {name!r}." + (f" Did you mean {meant[0]!r}?" if meant else ""), ctx
             )
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            code = super().invoke(ctx)
+        except BaseException as error:
+            trail.keep(ctx, error)
+            raise
+        trail.keep(ctx, code)
+        return code
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         with formatter.section("Commands"):

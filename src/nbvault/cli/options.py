@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from nbvault.cli import trail
+
 if TYPE_CHECKING:
     from nbvault.settings import Settings
 
@@ -56,4 +58,5 @@ def load() -> Settings:
     given = click.get_current_context().find_root().obj
     settings = load_settings(config_file(), environment=environment_with(given) if given else None)
     attach_secret_stores(settings)
+    trail.loaded(settings)
     return settings

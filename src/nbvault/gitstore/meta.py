@@ -218,7 +218,7 @@ class MetaDraft:
     def record(self, kind: str, items: Iterable[Record]) -> None:
         """Append to this month's records of a kind: ``sessions``, ``audit``, ``drills``."""
         if found := list(items):
-            self._appended.setdefault(f"records/{kind}-{self._at:%Y-%m}.jsonl", []).extend(found)
+            self._appended.setdefault(record_path(self._meta.files, kind, self._at), []).extend(found)
 
     def end_epoch(self, successor: Successor) -> None:
         """Say who goes on; from then on no session may write here."""
@@ -302,6 +302,14 @@ class MetaDraft:
     def _old(self, path: str, blobs: BlobReader) -> bytes:
         oid = self._meta.files.get(path)
         return dict(blobs.read([oid]))[oid] if oid else b""
+
+
+def record_path(files: Iterable[str], kind: str, at: datetime) -> str:
+    """The month's file for records of a kind; never an older one than there is, whatever the clock says.
+
+    So the lines of all months, one after another, stand in the order in which they were written.
+    """
+    return max([f"records/{kind}-{at:%Y-%m}.jsonl", *(path for path in files if path.startswith(f"records/{kind}-"))])
 
 
 def message(kind: str, session: str, content: str) -> str:

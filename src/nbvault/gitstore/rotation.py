@@ -240,7 +240,7 @@ class NextEpoch:
             return
         vault.blobs.ensure(old.files.values())
         lineage = self._lineage(making, Force.READY, rotation=rotation, ending=epoch)
-        trail = f"records/audit-{making.at:%Y-%m}.jsonl"
+        trail = meta.record_path(old.files, "audit", making.at)
         before = dict(vault.blobs.read([old.files[trail]]))[old.files[trail]] if trail in old.files else b""
         files = {
             EPOCHS: dump(lineage),

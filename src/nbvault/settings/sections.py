@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
@@ -288,6 +289,7 @@ class Settings(_Section):
     slack: SlackSection
     teams: TeamsSection
     _context: Context = PrivateAttr(default=Context(Path(), {}))
+    _kept: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def process_environment(self) -> dict[str, str]:
@@ -301,6 +303,12 @@ class Settings(_Section):
         if self.network.ca_file:
             handed_on["GIT_SSL_CAINFO"] = str(self.network.ca_file)
         return handed_on
+
+    def kept(self, name: str, make: Callable[[], Any]) -> Any:
+        """The one thing of that name that belongs to these settings, made when it is first asked for."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
 
     def keep_secrets_in(self, stores: Mapping[str, SecretStore]) -> None:
         """From now on follow references of these schemes by these stores."""

@@ -126,7 +126,22 @@ def _alerts(connection: sa.Connection) -> None:
     )
 
 
+_AUDIT = "seq:int* at:time actor:text action:text object:text result:text detail:text"
+
+
+def _audit_trail(connection: sa.Connection) -> None:
+    """The index holds from now on what the vault has, in its order: what is there waits until that is known."""
+    _create(connection, "audit_waiting", _AUDIT)
+    _create(connection, "audit_heads", "lines:int* digest:text commit_id:text epoch:int seen_at:time")
+    names = [column.split(":")[0] for column in _AUDIT.split()]
+    waiting, log = (sa.table(name, *map(sa.column, names)) for name in ("audit_waiting", "audit_log"))
+    if connection.scalar(sa.select(sa.func.count()).select_from(waiting)) == 0:
+        connection.execute(waiting.insert().from_select(names, sa.select(*(log.c[name] for name in names))))
+    connection.execute(log.delete())
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration("first tables", _first_tables),
     Migration("alerts and what is to be delivered", _alerts),
+    Migration("audit trail", _audit_trail),
 )

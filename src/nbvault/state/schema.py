@@ -124,6 +124,26 @@ audit_log = sa.Table(
     sa.Column("detail", Words, nullable=False),
 )
 
+# What the vault has not been told yet; the next session, or note, takes it along.
+audit_waiting = sa.Table(
+    "audit_waiting",
+    metadata,
+    *(
+        sa.Column(column.name, column.type, primary_key=column.primary_key, nullable=False, autoincrement=False)
+        for column in audit_log.columns
+    ),
+)
+
+audit_heads = sa.Table(
+    "audit_heads",
+    metadata,
+    sa.Column("lines", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("digest", Words, nullable=False),
+    sa.Column("commit_id", Words, nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", Moment, nullable=False),
+)
+
 alerts = sa.Table(
     "alerts",
     metadata,

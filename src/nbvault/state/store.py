@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from types import TracebackType
 from typing import Any
 
@@ -12,15 +11,16 @@ import sqlalchemy as sa
 
 from nbvault.clock import Clock, SystemClock
 from nbvault.model import Problem, State, Status
+from nbvault.state import trail
 from nbvault.state.alert_book import AlertBook
 from nbvault.state.database import Database
-from nbvault.state.schema import audit_log, lease_sightings, problems, sync_sessions
-from nbvault.state.values import AuditEvent, SessionRow
+from nbvault.state.schema import audit_log, audit_waiting, lease_sightings, problems, sync_sessions
+from nbvault.state.trail import insert
+from nbvault.state.values import AuditEvent, AuditHead, SessionRow
 
-__all__ = ["AuditEvent", "SessionRow", "StateManager"]
+__all__ = ["AuditEvent", "AuditHead", "SessionRow", "StateManager"]
 
 KEEP_DAYS = 30
-_BATCH = 1000
 
 
 class StateManager:
@@ -141,22 +141,61 @@ class StateManager:
     # --- audit ---
 
     def record_audit(self, events: Iterable[AuditEvent]) -> None:
-        """Append to the audit trail: all of the events or none."""
+        """Keep events until the vault has them: all of them or none. One that it has already does no harm."""
         with self._database.writing() as connection:
-            _append_audit(connection, events)
+            trail.append(connection, audit_waiting, events)
 
     def audit(
         self, *, since: datetime | None = None, until: datetime | None = None, limit: int | None = None
     ) -> list[AuditEvent]:
-        """The audit trail in the order of recording, from ``since`` to before ``until``; the last ``limit`` of it."""
-        query = sa.select(audit_log).order_by(audit_log.c.seq.desc())
-        if since is not None:
-            query = query.where(audit_log.c.at >= since)
-        if until is not None:
-            query = query.where(audit_log.c.at < until)
+        """The audit trail as the vault has it, then what it has not yet, from ``since`` to before ``until``.
+
+        Args:
+            limit: Only the last so many of them.
+        """
         with self._database.reading() as connection:
-            rows = connection.execute(query.limit(limit)).all()
-        return [AuditEvent(*row[1:]) for row in reversed(rows)]
+            waiting = trail.events(connection, audit_waiting, since=since, until=until, limit=limit)
+            left = None if limit is None else limit - len(waiting)
+            told = trail.events(connection, audit_log, since=since, until=until, limit=left) if left != 0 else []
+            return told + waiting
+
+    def audit_waiting(self) -> list[AuditEvent]:
+        """What the vault has not been told yet, as far as is known here."""
+        with self._database.reading() as connection:
+            return trail.events(connection, audit_waiting)
+
+    def audit_index(self) -> list[tuple[int, AuditEvent]]:
+        """The index of the vault's trail as it stands, each event with its number.
+
+        Raises:
+            StateError: also where a value in it is none that nbvault wrote.
+        """
+        with self._database.reading() as connection:
+            return trail.index(connection)
+
+    def audit_heads(self) -> list[AuditHead]:
+        """How far the vault's trail went whenever it was looked at, the shortest first."""
+        with self._database.reading() as connection:
+            return trail.heads(connection)
+
+    def follow_audit(self, events: Sequence[AuditEvent], head: AuditHead) -> bool:
+        """Bring the index up to what the vault has, and forget what waited for that.
+
+        False, and nothing is added, where the index is not as it was left: `audit verify` tells, `rebuild` mends.
+
+        Args:
+            events: All that the vault has, in its order.
+            head: Of all these.
+        """
+        with self._database.writing() as connection:
+            trail.settle(connection, events)
+            return trail.follow(connection, events, head)
+
+    def accept_audit(self, events: Sequence[AuditEvent], head: AuditHead) -> None:
+        """Take what the vault has for the truth from now on: index and heads are made anew."""
+        with self._database.writing() as connection:
+            trail.settle(connection, events)
+            trail.accept(connection, events, head)
 
     # --- lease ---
 
@@ -188,16 +227,23 @@ class StateManager:
             return count
 
     def rebuild(
-        self, sessions: Iterable[SessionRow], open_problems: Iterable[Problem], audit: Iterable[AuditEvent]
+        self,
+        sessions: Iterable[SessionRow],
+        open_problems: Iterable[Problem],
+        audit: Iterable[AuditEvent],
+        *,
+        head: AuditHead | None = None,
     ) -> None:
-        """Empty the index of sessions, problems and audit trail, and fill it anew: all of it or no change."""
+        """Empty the index of sessions, problems and audit trail, and fill it anew: all of it or no change.
+
+        What the vault has not been told yet stays, and so do the heads that were seen; ``head`` is that of ``audit``.
+        """
         with self._database.writing() as connection:
             connection.execute(sync_sessions.delete())
-            connection.execute(audit_log.delete())
-            _insert(connection, sync_sessions, (_session_values(row) for row in sessions))
+            insert(connection, sync_sessions, (_session_values(row) for row in sessions))
             last = connection.scalar(sa.select(sync_sessions.c.session_id).order_by(*_NEWEST_FIRST).limit(1))
             _replace_problems(connection, last or "", open_problems)
-            _append_audit(connection, audit)
+            trail.replace(connection, audit, head)
 
     def _change_running(self, session: str, **values: Any) -> None:
         with self._database.writing() as connection:
@@ -275,7 +321,7 @@ def _to_session(row: sa.Row[Any]) -> SessionRow:
 def _replace_problems(connection: sa.Connection, session: str, found: Iterable[Problem]) -> None:
     connection.execute(problems.delete())
     rows = (_problem_values(problem, session, position) for position, problem in enumerate(found))
-    _insert(connection, problems, rows)
+    insert(connection, problems, rows)
 
 
 def _problem_values(problem: Problem, session: str, position: int) -> dict[str, Any]:
@@ -294,13 +340,3 @@ def _problem_values(problem: Problem, session: str, position: int) -> dict[str, 
 
 def _to_problem(row: sa.Row[Any]) -> Problem:
     return Problem(row.object_id, row.path, State(row.state), row.reason, row.since, row.stale, row.acknowledged_by)
-
-
-def _append_audit(connection: sa.Connection, events: Iterable[AuditEvent]) -> None:
-    last = connection.scalar(sa.select(sa.func.max(audit_log.c.seq))) or 0
-    _insert(connection, audit_log, ({"seq": seq, **event._asdict()} for seq, event in enumerate(events, last + 1)))
-
-
-def _insert(connection: sa.Connection, table: sa.Table, rows: Iterator[dict[str, Any]]) -> None:
-    while batch := list(islice(rows, _BATCH)):
-        connection.execute(table.insert(), batch)

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, NamedTuple
 
-from nbvault.clock import parse_iso
+from nbvault.clock import iso, parse_iso
 from nbvault.model import Counts, Problem, SessionReport, State, Status
 
 ERROR_LOG_LIMIT = 200
@@ -29,6 +29,31 @@ class AuditEvent(NamedTuple):
         """The event that a line of the vault's audit records tells."""
         texts = (str(record.get(name, "")) for name in ("actor", "action", "object", "result", "detail"))
         return cls(parse_iso(record["at"]), *texts)
+
+    def as_record(self) -> dict[str, str]:
+        """The inverse, to the millisecond."""
+        return {**self._asdict(), "at": iso(self.at)}
+
+    @property
+    def as_told(self) -> tuple[str, ...]:
+        """By what two events are the same, in the vault and here."""
+        return (iso(self.at), *self[1:])
+
+
+class AuditHead(NamedTuple):
+    """How far the vault's trail went when it was seen: so many lines, and the SHA-256 of them.
+
+    `commit` is the tip of the meta branch then, in the repository of `epoch`.
+    """
+
+    lines: int
+    digest: str
+    commit: str
+    epoch: int
+    seen_at: datetime
+
+    def __str__(self) -> str:
+        return f"{self.lines}:{self.digest}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,9 @@ class _Lent:
     def renew(self) -> dict[str, str]:
         return self._headers
 
+    def accepted(self) -> None:
+        """The driver, who made them, has told of them."""
+
 
 class _Porter:
     def __init__(self, errand: Errand, calls: Sequence[Call], clock: Clock) -> None:

@@ -43,6 +43,9 @@ class FixedToken:
         """The same: there is no other."""
         return self.headers()
 
+    def accepted(self) -> None:
+        """That is what was to be seen."""
+
 
 class WorkspaceTokens:
     """The tokens of one identity; an async context manager. Raises as `WorkspaceClient` does."""

@@ -57,6 +57,9 @@ class Authenticator(Protocol):
     def renew(self) -> dict[str, str]:
         """The same from a token made anew: the workspace has refused the last one."""
 
+    def accepted(self) -> None:
+        """The workspace has answered a request that had them; called for every one."""
+
 
 def _no_proxy(_url: str) -> str:
     return ""
@@ -270,6 +273,7 @@ class Transport:
         failure = from_answer(status, headers, body, path=request.path, raw=request.raw, now=self._clock.now())
         if failure is not None:
             raise failure
+        self._auth.accepted()
         return body
 
     def _count(self, request: Request) -> None:
