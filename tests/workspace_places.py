@@ -55,7 +55,7 @@ class FakeAuth:
             self.tokens.pop(0)
         return self.headers()
 
-    def accepted(self) -> None:
+    def accepted(self, identity: str = "") -> None:
         """Not counted."""
 
 

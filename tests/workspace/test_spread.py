@@ -69,7 +69,7 @@ class Badge:
         self.renewed += 1
         return self.headers()
 
-    def accepted(self) -> None:
+    def accepted(self, identity: str = "") -> None:
         """Not counted."""
 
 

@@ -114,11 +114,10 @@ class AuthenticationManager:
             self._taken = False
         return self.headers()
 
-    def accepted(self) -> None:
-        """The workspace has answered a request with these headers; called for every one."""
-        if not self._taken:
-            self._taken = True
-            self.workspace_accepted("")
+    def accepted(self, identity: str = "") -> None:
+        """The workspace has answered a request with these headers, or said who we are; called for every one."""
+        if identity or not self._taken:
+            self.workspace_accepted(identity)
 
     def workspace_accepted(self, identity: str) -> None:
         """The workspace has said whom it takes us for."""

@@ -154,7 +154,9 @@ class WorkspaceClient:
 
     async def me(self) -> Identity:
         """Whom the workspace takes us for."""
-        return await self._transport.ask(Request("other", "GET", _SCIM + "Me", "the identity"), read_identity)
+        me = await self._transport.ask(Request("other", "GET", _SCIM + "Me", "the identity"), read_identity)
+        self._transport.known_as(me.user_name)
+        return me
 
     async def user(self, user_id: str) -> Person | None:
         """A user's name and e-mail; None if the workspace knows no such user."""

@@ -101,7 +101,7 @@ class _Lent:
     def renew(self) -> dict[str, str]:
         return self._headers
 
-    def accepted(self) -> None:
+    def accepted(self, identity: str = "") -> None:
         """The driver, who made them, has told of them."""
 
 

@@ -43,7 +43,7 @@ class FixedToken:
         """The same: there is no other."""
         return self.headers()
 
-    def accepted(self) -> None:
+    def accepted(self, identity: str = "") -> None:
         """That is what was to be seen."""
 
 

@@ -57,8 +57,8 @@ class Authenticator(Protocol):
     def renew(self) -> dict[str, str]:
         """The same from a token made anew: the workspace has refused the last one."""
 
-    def accepted(self) -> None:
-        """The workspace has answered a request that had them; called for every one."""
+    def accepted(self, identity: str = "") -> None:
+        """The workspace has answered a request that had them, or said whom it takes us for; called for every one."""
 
 
 def _no_proxy(_url: str) -> str:
@@ -188,6 +188,10 @@ class Transport:
                 maybe_done = maybe_done or isinstance(error, (Unreachable, ServerFault, BadAnswer))
                 error.maybe_done = maybe_done
                 await self._pause(patience, error)
+
+    def known_as(self, identity: str) -> None:
+        """The workspace has said whom it takes us for."""
+        self._auth.accepted(identity)
 
     async def take_turn(self) -> None:
         """Wait for the fixed ceiling as a request would, for one that is sent from elsewhere."""
