@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nbvault import compact
-from nbvault.compact import Ids, Packed
+from nbvault.compact import Packed
 from nbvault.inventory import Blobs, Rows
 from nbvault.model import Language, NotebookFormat, Row
 from path_strategies import names
@@ -20,6 +20,7 @@ MILLIS = st.one_of(st.just(0), st.integers(0, 2**41), st.just(2**70))
 TEXTS = st.sampled_from(["", "ann@example.com", "Zoë", "20261121T020000Z-1a2b3c"])
 
 
+WORDS = st.sampled_from(["a.py", "b/c.sql", "d.r", "Zoë.scala", ""])
 PATHS = st.lists(names(), min_size=1, max_size=3).map("/".join)
 # As they come, with names that people give and numbers that nobody should.
 ROWS = st.builds(
@@ -58,15 +59,14 @@ def test_rows_are_what_a_dict_of_them_is(steps: list[tuple[bool, Row]]) -> None:
     assert list(found.items()) == sorted(expected.items())
 
 
-@given(st.lists(st.tuples(st.booleans(), st.one_of(NUMBERS, HUGE)), max_size=60))
-def test_ids_are_a_set(steps: list[tuple[bool, int]]) -> None:
-    """Whatever is added and discarded, in any order, the numbers are those of a set."""
-    found, expected = Ids(), set[int]()
-    for keep, number in steps:
-        (found.add if keep else found.discard)(number)
-        (expected.add if keep else expected.discard)(number)
-        assert (len(found), number in found) == (len(expected), number in expected)
-    assert list(found) == sorted(expected)
+@given(st.lists(WORDS), st.dictionaries(WORDS, st.sampled_from(["", "ab" * 20, "cd" * 20])))
+def test_blobs_of_known_paths_are_filled(paths: list[str], found: dict[str, str]) -> None:
+    """Paths in any number get the blobs that are found for them, no others do, and the coverage is counted."""
+    blobs = Blobs.without_content(lambda: paths)
+    taken = {path: blob for path, blob in found.items() if blobs.fill(path, blob)}
+    assert taken == {path: blob for path, blob in found.items() if path in paths}
+    assert {path: blobs[path] for path in paths} == {path: found.get(path, "") for path in paths}
+    assert blobs.coverage(paths) == (len(set(paths)), sum(not found.get(path) for path in paths))
 
 
 @given(st.lists(st.tuples(NUMBERS, st.one_of(st.none(), st.binary(max_size=5))), max_size=60))

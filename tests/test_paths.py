@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
 
+from nbvault import paths
 from nbvault.model import Language, NotebookFormat
 from nbvault.namespace import Namespace
 from nbvault.paths import (
@@ -57,6 +59,15 @@ def test_every_form_is_legal_on_windows_and_can_be_undone(name: str, extension: 
     for file in forms(name, extension or ".py"):
         assert all(legal_on_windows(component) for component in file)
         assert decode("/".join(file)) == ((name,), extension or ".py")
+
+
+@settings(deadline=None, max_examples=500)
+@given(
+    name=st.one_of(names(), st.from_regex(r"(?i)(con|prn|aux|nul|com|lpt|git|g~)[0-9a-z .$_~-]{0,4}", fullmatch=True))
+)
+def test_a_name_that_is_taken_for_harmless_is_spelled_as_any_other(name: str) -> None:
+    """The shortcut for harmless names gives the spelling that the rules for all names give."""
+    assert paths._plain_of_any(name) == paths._plain(name)
 
 
 @settings(deadline=None, max_examples=300)

@@ -20,58 +20,6 @@ def _merge_above(size: int) -> int:
     return max(_MERGE_AT_LEAST, size // _MERGE_PART)
 
 
-class Ids:
-    """A set of numbers, eight bytes each; those of more than 64 bits are kept as they are."""
-
-    __slots__ = ("_changes", "_count", "_sorted")
-
-    def __init__(self) -> None:
-        self._sorted = array("q")
-        self._changes: dict[int, bool] = {}
-        self._count = 0
-
-    def __contains__(self, number: int) -> bool:
-        changed = self._changes.get(number)
-        return _holds(self._sorted, number) if changed is None else changed
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[int]:
-        """What changes meanwhile is not seen."""
-        self._merge()
-        yield from self._sorted
-        yield from list(self._changes)
-
-    def add(self, number: int) -> None:
-        if number not in self:
-            self._change(number, there=True)
-            self._count += 1
-
-    def discard(self, number: int) -> None:
-        if number in self:
-            self._change(number, there=False)
-            self._count -= 1
-
-    def _change(self, number: int, *, there: bool) -> None:
-        self._changes[number] = there
-        if len(self._changes) > _merge_above(len(self._sorted)):
-            self._merge()
-
-    def _merge(self) -> None:
-        old, changes, merged, done = self._sorted, self._changes, array("q"), 0
-        if not changes:
-            return
-        for number in sorted(number for number in changes if number in INT64):
-            place = bisect_left(old, number, done)
-            merged += old[done:place]
-            done = place + (place < len(old) and old[place] == number)
-            if changes[number]:
-                merged.append(number)
-        self._sorted = merged + old[done:]
-        self._changes = {number: True for number, there in changes.items() if there and number not in INT64}
-
-
 class Packed:
     """Bytes by number; both a number's and a value's place in memory are a few bytes more than they need.
 
@@ -168,8 +116,3 @@ class Packed:
         # A reader in between finds a change in either place.
         self._table = (numbers + old[done:], starts + old_starts[done:])
         self._changes = {}
-
-
-def _holds(numbers: array[int], number: int) -> bool:
-    place = bisect_left(numbers, number)
-    return place < len(numbers) and numbers[place] == number

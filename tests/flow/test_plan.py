@@ -24,6 +24,7 @@ from nbvault.backup.verify import check_rows, check_tree
 from nbvault.backup.write import by_author
 from nbvault.gitstore.meta import Meta
 from nbvault.gitstore.writer import blob_id, check_paths
+from nbvault.inventory import Blobs
 from nbvault.model import NOTEBOOK, Counts, Language, ListedObject, Person, State, source_language
 from nbvault.namespace import Namespace
 from nbvault.paths import decode
@@ -143,7 +144,9 @@ def _above(path: str) -> list[str]:
 def _check(store: Store, world: RandomWorld) -> None:
     rows = store.meta.rows
     assert {number: row.path for number, row in rows.items()} == {number: note.path for number, note in world.items()}
-    check_rows(rows, store.tree)
+    blobs = Blobs(rows.repo_paths)
+    blobs.update(store.tree)
+    check_rows(rows, blobs)
     assert check_tree(store.tree.items(), store.tree, ()) == len(world)
     for number, note in world.items():
         where = decode(rows[number].repo_path)

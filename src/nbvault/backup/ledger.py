@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from nbvault.compact import Ids
 from nbvault.model import UNKNOWN, Counts, ListedObject, NotebookFormat, Person, Problem, Row, State
 
 
@@ -49,21 +48,19 @@ class Ledger:
     """Who was seen, and what became of each.
 
     `unchanged` holds ids only, since there are many of them; `outcomes` holds the others until a commit has settled
-    them, and `settled` which ids were what. `rows`, which commits keep up to date, tell where those are.
+    them, and `settled` what those ids were. `rows`, which commits keep up to date, tell where those are.
     """
 
     rows: Mapping[int, Row] = field(default_factory=dict)
-    unchanged: Ids = field(default_factory=Ids)
+    unchanged: set[int] = field(default_factory=set)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
-    settled: dict[Kind, Ids] = field(default_factory=lambda: {kind: Ids() for kind in Kind})
+    settled: dict[int, Kind] = field(default_factory=dict)
     listed: int = 0
     skipped_out_of_scope: int = 0
 
     def __contains__(self, object_id: object) -> bool:
         """Whether an object was seen in this session and still counts."""
-        return isinstance(object_id, int) and (
-            object_id in self.outcomes or object_id in self.unchanged or self._settled_as(object_id) is not None
-        )
+        return object_id in self.outcomes or object_id in self.unchanged or object_id in self.settled
 
     def seen_at(self, object_id: int) -> str | None:
         """The path at which an object was seen last; None if it was not seen."""
@@ -91,25 +88,18 @@ class Ledger:
         self.listed -= object_id in self
         self.outcomes.pop(object_id, None)
         self.unchanged.discard(object_id)
-        for ids in self.settled.values():
-            ids.discard(object_id)
+        self.settled.pop(object_id, None)
 
     def settle(self, object_id: int, kind: Kind) -> None:
         """A commit holds this object; one that was settled before (it moved in mid-scan) keeps the weightier kind."""
-        before = self._settled_as(object_id)
+        before = self.settled.get(object_id)
         self.outcomes.pop(object_id, None)
         if before is None or _WEIGHT.index(before) < _WEIGHT.index(kind):
-            if before is not None:
-                self.settled[before].discard(object_id)
-            self.settled[kind].add(object_id)
-
-    def _settled_as(self, object_id: int) -> Kind | None:
-        return next((kind for kind, ids in self.settled.items() if object_id in ids), None)
+            self.settled[object_id] = kind
 
     def count(self, counts: Counts) -> None:
         """Enter the states of all listed objects into ``counts``."""
-        again = Counter(self._settled_as(object_id) for object_id in self.outcomes)
-        tally = {kind: len(ids) - again[kind] for kind, ids in self.settled.items()}
+        tally = Counter(kind for object_id, kind in self.settled.items() if object_id not in self.outcomes)
         states = Counter(outcome.state for outcome in self.outcomes.values())
         counts.listed = self.listed
         counts.added, counts.modified, counts.renamed = tally[Kind.ADDED], tally[Kind.MODIFIED], tally[Kind.RENAMED]

@@ -164,15 +164,18 @@ class Survey:
     # --- what one listing says ---------------------------------------------------------------------------------------
 
     async def _observe(self, listing: FolderListing) -> None:
-        contested = self._contested(listing)
         wanted: list[Outcome] = []
         if self._picker is not None:
             self._picker.offer(listing)
-        for entry in sorted(listing.objects, key=lambda entry: entry.path):
+        for entry in sorted(listing.objects, key=_path_of):
             if entry.object_id in self._watched:
                 self._watched[entry.object_id].append(entry)
             if entry.kind != DIRECTORY:
-                wanted += self._consider(entry, contested=entry.path in contested)
+                wanted += self._consider(entry)
+        if wanted or any(entry.kind == DIRECTORY for entry in listing.objects):
+            contested = self._contested(listing)
+            for outcome in wanted:
+                outcome.contested = outcome.listed.path in contested
         await self.exporter.submit_folder(listing, wanted)
 
     def _contested(self, listing: FolderListing) -> frozenset[str]:
@@ -183,15 +186,15 @@ class Survey:
         self._contested_folders.update(e.path for e in listing.objects if e.kind == DIRECTORY and e.path in contested)
         return contested
 
-    def _consider(self, entry: ListedObject, *, contested: bool) -> Sequence[Outcome]:
+    def _consider(self, entry: ListedObject) -> Sequence[Outcome]:
         seen_at = self.ledger.seen_at(entry.object_id)
         if seen_at is None:
-            return self._enter(entry, contested=contested)
+            return self._enter(entry)
         if seen_at != entry.path and entry.object_id not in self._watched:
             self._twice.setdefault(entry.object_id, {seen_at}).add(entry.path)
         return ()
 
-    def _enter(self, entry: ListedObject, *, contested: bool) -> Sequence[Outcome]:
+    def _enter(self, entry: ListedObject, *, contested: bool = False) -> Sequence[Outcome]:
         """Decide on an object; it comes back where it is to be exported."""
         row = self._knowledge.rows.get(entry.object_id)
         if not self._scope.covers(entry.path):
@@ -319,3 +322,7 @@ class Survey:
 
 def _is_candidate(missing: Missing) -> bool:
     return missing.fate in (Fate.ABSENT, Fate.FOLDER_VANISHED)
+
+
+def _path_of(entry: ListedObject) -> str:
+    return entry.path

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from nbvault.errors import VerificationError
-from nbvault.inventory import Blobs
-from nbvault.model import Counts, Row
+from nbvault.inventory import Blobs, Rows
+from nbvault.model import Counts
 
 
 def check_ledger(counts: Counts) -> None:
@@ -59,18 +59,15 @@ def _some(paths: Sequence[str]) -> str:
     return f", among them {paths[:3]}" if paths else ""
 
 
-def check_rows(rows: Mapping[int, Row], blobs: Mapping[str, str]) -> None:
+def check_rows(rows: Rows, blobs: Blobs) -> None:
     """Every row has a blob, and no two rows share a path.
 
     Raises:
         VerificationError: they do not, which is a fault of nbvault.
     """
-    described, empty = Blobs(), 0
-    for row in rows.values():
-        described[row.repo_path] = ""
-        empty += not blobs.get(row.repo_path)
-    if len(described) != len(rows) or empty:
+    described, empty = blobs.coverage(rows.repo_paths())
+    if described != len(rows) or empty:
         raise VerificationError(
-            f"{len(rows):,} rows describe {len(described):,} paths; {empty:,} of them have no content.",
+            f"{len(rows):,} rows describe {described:,} paths; {empty:,} of them have no content.",
             hint="This is a fault of nbvault: please report it. Nothing was pushed to main.",
         )

@@ -163,11 +163,14 @@ def _read_format(meta: Meta, data: bytes) -> None:
 
 
 def _read_inventory(meta: Meta, lines: Iterable[Record]) -> None:
-    for item in lines:
-        if "gone" in item:
-            meta.apply((), [records.load_tombstone(item)])
-        else:
-            meta.apply([records.load_row(item, meta.root)], ())
+    try:
+        for item in lines:
+            if "gone" in item:
+                meta.apply((), [records.load_tombstone(item)])
+            else:
+                meta.apply([records.load_row(item, meta.root)], ())
+    except (KeyError, TypeError, ValueError) as error:
+        raise VaultError(f"The vault's inventory is damaged: a line lacks or misspells {error}.") from error
 
 
 class MetaDraft:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from nbvault.errors import VaultError
 from nbvault.model import Frozen, Language, NotebookFormat, Problem, Rename, Row, State, Tombstone
-from nbvault.paths import extension_for, folder_forms, forms, plain_folder_form, plain_form, relative
+from nbvault.paths import extension_for, forms, plain_form, relative
+
+_LANGUAGES = {language.value: language for language in Language}
+_FORMATS = {form.value: form for form in NotebookFormat}
 
 
 def dump_lines(items: Iterable[Mapping[str, Any]]) -> bytes:
@@ -36,10 +40,17 @@ def load_lines(data: bytes | Iterable[bytes], *, name: str) -> Iterator[dict[str
 
 def plain_repo_path(root: str, path: str, extension: str) -> str:
     """The preferred repository path of a notebook: every name in its first form."""
-    *folders, name = relative(root, path)
-    chosen = [*(plain_folder_form(f) or folder_forms(f)[0] for f in folders)]
-    chosen.append(plain_form(name, extension) or forms(name, extension)[0])
-    return "/".join(part for form in chosen for part in form)
+    folder, slash, name = path.rpartition("/")
+    if not (slash and name) or folder == root.rstrip("/") or not folder:
+        # In the root itself, or not under it.
+        *_, name = relative(root, path)
+        return "/".join(plain_form(name, extension) or forms(name, extension)[0])
+    return f"{_plain_folder(root, folder)}/{'/'.join(plain_form(name, extension) or forms(name, extension)[0])}"
+
+
+@lru_cache(maxsize=1024)
+def _plain_folder(root: str, folder: str) -> str:
+    return "/".join(part for name in relative(root, folder) for part in plain_form(name) or forms(name)[0])
 
 
 def dump_row(row: Row, root: str) -> dict[str, Any]:
@@ -51,7 +62,7 @@ def dump_row(row: Row, root: str) -> dict[str, Any]:
 
 
 def load_row(item: Mapping[str, Any], root: str) -> Row:
-    language, notebook_format = Language(item["lang"]), NotebookFormat(item["fmt"])
+    language, notebook_format = _LANGUAGES[item["lang"]], _FORMATS[item["fmt"]]
     repo_path = item.get("repo") or plain_repo_path(root, item["path"], extension_for(language, notebook_format))
     return Row(
         item["id"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, MutableMapping
+from collections.abc import Callable, Collection, Container, Iterable
 from dataclasses import dataclass, field
 
 from nbvault.gitstore import conclude, meta
@@ -48,7 +48,7 @@ class Vault:
     past: Past = field(init=False)
     refs: dict[str, str] = field(default_factory=dict)
     meta: Meta = field(default_factory=lambda: Meta(""))
-    blob_at: MutableMapping[str, str] = field(default_factory=Blobs)
+    blob_at: Blobs = field(default_factory=Blobs)
     damaged: list[Row] = field(default_factory=list)
     lost_main: str = ""
 
@@ -143,14 +143,8 @@ class Vault:
     def load_tree(self) -> None:
         """Read the tree that the rows describe into `blob_at`."""
         rows, content = self.meta.rows, self.meta.content
-        blobs = Blobs(lambda: (row.repo_path for row in rows.values()))
-        for row in rows.values():
-            blobs[row.repo_path] = ""
-        found = 0
-        for entry in ls_tree(self.git, content) if content else ():
-            if entry.path in blobs:
-                blobs[entry.path] = entry.oid
-                found += 1
+        blobs = Blobs.without_content(rows.repo_paths)
+        found = sum(blobs.fill(entry.path, entry.oid) for entry in (ls_tree(self.git, content) if content else ()))
         self.damaged = [row for row in rows.values() if not blobs[row.repo_path]] if found < len(rows) else []
         for row in self.damaged:
             del rows[row.object_id]

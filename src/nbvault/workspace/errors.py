@@ -25,9 +25,12 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from nbvault.errors import AuthenticationError, WorkspaceError
+
+_KEPT_BYTES = 1024 * 1024
 
 
 class RequestFailed(WorkspaceError):
@@ -256,11 +259,19 @@ def read_error(body: bytes) -> ErrorBody:
 
 
 def as_json(body: bytes) -> Any:
-    """The body as JSON, or None where it is none."""
+    """The body as JSON, or None where it is none; not to be changed, for the next who asks gets the same."""
+    # An answer is looked at twice: is it an error, and what does it say.
+    return _parsed_once(body) if len(body) <= _KEPT_BYTES else _parsed(body)
+
+
+def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+_parsed_once = lru_cache(maxsize=1)(_parsed)
 
 
 def _read_json(data: dict[str, Any]) -> ErrorBody:
