@@ -44,6 +44,14 @@ class Packed:
         numbers = self._table[0]
         return iter(numbers[: len(numbers)])
 
+    def values(self) -> Iterator[bytes]:
+        """The values in the order of their numbers; what changes meanwhile is not seen."""
+        self._merge()
+        data = self._data
+        for start in self._table[1]:
+            value = start + _LENGTH_BYTES
+            yield bytes(data[value : value + int.from_bytes(data[start:value], "little")])
+
     def get(self, number: int) -> bytes | None:
         """The value of a number; None if it has none."""
         if number in (changes := self._changes):

@@ -92,8 +92,7 @@ class Rows(MutableMapping[int, Row]):
 
     def repo_paths(self) -> Iterator[str]:
         """The repository path of every row, several times faster than by the rows."""
-        for object_id in self._packed:
-            packed = self._packed.get(object_id) or b""
+        for packed in self._packed.values():
             repo_name = packed[_HEAD.size + 2 :].decode("utf-8", "surrogatepass").partition("/")[2]
             folder = self._texts[_HEAD.unpack_from(packed)[1]]
             yield f"{folder}/{repo_name}" if packed[_HEAD.size + 1] else repo_name
