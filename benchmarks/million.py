@@ -23,6 +23,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from nbvault.opening import opened_vault
+
 from nbvault.backup.engine import GitSyncEngine
 from nbvault.backup.surroundings import Surroundings
 from nbvault.backup.survey import Survey
@@ -30,7 +32,7 @@ from nbvault.clock import SystemClock
 from nbvault.gitstore.upkeep import sizes
 from nbvault.model import Identity, Language, ListedObject, NotebookFormat, Person, RequestCounts
 from nbvault.settings import Settings, load_settings
-from nbvault.wiring import lease_of, opened_state, opened_vault, sync_settings
+from nbvault.wiring import lease_of, opened_state, sync_settings
 from nbvault_emulator.plan import Plan
 
 ROOT = "/Clients"

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from nbvault.opening import opened_vault
+
 from benchmarks.figures import Row
 from benchmarks.harness import Machine, arguments, carry_out, emulator, workshop
 from nbvault.gitstore.conclude import DAILY
@@ -23,7 +25,6 @@ from nbvault.gitstore.writer import FastImport
 from nbvault.model import NBVAULT, FileChange, Person, Rename
 from nbvault.paths import extension_of
 from nbvault.settings import load_settings
-from nbvault.wiring import opened_vault
 
 PEOPLE = [Person(f"person {number}", f"person.{number}@clients.example") for number in range(50)]
 A_DAY = 5

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from databricks.sdk import WorkspaceClient
+from nbvault.opening import read_vault
 
 from flow.places import Machine, Quiet, git, refs_of, server_of
 from nbvault.conversions import Conversions, read_conversion
 from nbvault.setup.conversion import Conversion
 from nbvault.setup.report import ConversionReport, ConvertOptions
-from nbvault.wiring import read_vault
 from nbvault_emulator.testing import Emulator
 
 ROOT = "/Clients"

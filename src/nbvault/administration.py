@@ -23,10 +23,11 @@ from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport
 from nbvault.model import Frozen, Person, Problem, State, Status
 from nbvault.monitoring.audit import Trail
+from nbvault.opening import locked_by_another, opened_vault
 from nbvault.settings import Settings
 from nbvault.state.store import AuditEvent, SessionRow, StateManager
 from nbvault.trail import Waiting, follow, read_trail
-from nbvault.wiring import lease_of, locked_by_another, opened_vault
+from nbvault.wiring import lease_of
 
 SHOWN_SESSIONS = 10
 # So many months of records are read to see how the vault grows.

@@ -14,10 +14,10 @@ from nbvault.clock import Clock, SystemClock, iso
 from nbvault.errors import ConfigurationError
 from nbvault.gitstore.vault import Vault
 from nbvault.model import Frozen
+from nbvault.opening import read_vault
 from nbvault.recovery.handover import Bundle, hand_over
 from nbvault.settings import Settings
 from nbvault.state.store import AuditEvent
-from nbvault.wiring import read_vault
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,10 @@ from nbvault.monitoring.audit import (
     index_faults,
     parse_head,
 )
+from nbvault.opening import opened_vault
 from nbvault.settings import Settings
 from nbvault.state.store import AuditEvent, AuditHead, StateManager
 from nbvault.trail import read_trail
-from nbvault.wiring import opened_vault
 
 VERIFY = "audit verify"
 """The action of a verification in the trail; its result is ``ok`` or ``broken``."""

@@ -19,6 +19,7 @@ from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.vault import Vault
 from nbvault.model import SessionReport, Status
+from nbvault.opening import read_vault
 from nbvault.proof import connected
 from nbvault.recovery.targets import clean_path
 from nbvault.settings import Settings
@@ -39,7 +40,7 @@ from nbvault.setup.replace import Replacement
 from nbvault.setup.report import ConversionReport, ConvertOptions, Planned, report
 from nbvault.setup.views import Limits, Load, View, ViewPlan, parents, plan_views
 from nbvault.state.store import AuditEvent, StateManager
-from nbvault.wiring import Screen, read_vault, run_sync
+from nbvault.wiring import Screen, run_sync
 from nbvault.workspace.client import WorkspaceClient
 
 T = TypeVar("T")

@@ -14,10 +14,10 @@ from nbvault.clock import Clock, SystemClock, iso, parse_iso
 from nbvault.errors import NbvaultError, VerificationError
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.model import Status
+from nbvault.opening import read_vault
 from nbvault.settings import Settings
 from nbvault.setup.deploy.bundle import SYNC, Planned, planned_jobs
 from nbvault.setup.examining import Check
-from nbvault.wiring import read_vault
 from nbvault.workspace.jobs import Job, JobsClient, Run
 from nbvault.workspace.transport import ClientOptions
 

@@ -16,11 +16,11 @@ from nbvault.clock import Clock, SystemClock, iso
 from nbvault.credentials import renews_itself
 from nbvault.credentials import status as credential_status
 from nbvault.errors import AuthenticationError, NbvaultError
+from nbvault.opening import read_vault
 from nbvault.settings import Bulk, ExportFormat, Settings
 from nbvault.setup.doctor import EXAMINATIONS, configured, examine_machine
 from nbvault.setup.examining import Around, Check, Examination, Found, examine, not_made
 from nbvault.state.store import AuditEvent
-from nbvault.wiring import read_vault
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.transport import ClientOptions
 

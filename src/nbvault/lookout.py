@@ -19,11 +19,11 @@ from nbvault.gitstore.vault import Vault
 from nbvault.model import Status
 from nbvault.monitoring.facts import Drill, Expiry, Facts, Repository, Session
 from nbvault.monitoring.rules import CLOCKS_DIFFER, session_time
+from nbvault.opening import opened_vault
 from nbvault.recovery.receipt import Status as RestoreStatus
 from nbvault.settings import Settings
 from nbvault.setup.conversion import OPEN, RECORDS, latest
 from nbvault.state.store import SessionRow, StateManager
-from nbvault.wiring import opened_vault
 
 # What is begun and not finished after so long was killed, or forgotten.
 UNFINISHED_AFTER = timedelta(days=1)

@@ -20,13 +20,13 @@ from nbvault.gitstore.reader import diff_trees
 from nbvault.gitstore.upkeep import check_objects, is_partial
 from nbvault.gitstore.vault import Vault
 from nbvault.model import NotebookFormat, Row
+from nbvault.opening import read_vault
 from nbvault.recovery.drill import Drill, Rehearsal, Tried, Verdict, contents, draw
 from nbvault.recovery.moments import moment, parse_time
 from nbvault.recovery.selection import Item
 from nbvault.recovery.targets import clean_path
 from nbvault.settings import Settings
 from nbvault.state.store import AuditEvent
-from nbvault.wiring import read_vault
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.errors import NotFound
 from nbvault.workspace.transport import ClientOptions

@@ -20,9 +20,10 @@ from nbvault.gitstore.restores import opened_restores
 from nbvault.gitstore.rotation import Making, NextEpoch
 from nbvault.gitstore.vault import Vault
 from nbvault.model import Person
+from nbvault.opening import opened_vault
 from nbvault.settings import Settings
 from nbvault.state.store import AuditEvent, StateManager
-from nbvault.wiring import lease_of, opened_vault
+from nbvault.wiring import lease_of
 
 ACTION = "rotate"
 _SYNC_FIRST = "Run `nbvault sync` first, until it ends with 0 or 3."

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nbvault.opening import opened_vault
 
 from flow.places import Machine, Quiet, git, server_of
 from nbvault.administration import rebuild_state
@@ -24,7 +25,7 @@ from nbvault.monitoring.audit import Trail, chain_faults, index_faults, parse_he
 from nbvault.settings import load_settings
 from nbvault.state.store import AuditEvent, StateManager
 from nbvault.trail import read_trail
-from nbvault.wiring import opened_vault, run_sync
+from nbvault.wiring import run_sync
 from nbvault_emulator.testing import Emulator
 
 T0 = datetime(2026, 11, 21, 2, 0, tzinfo=timezone.utc)

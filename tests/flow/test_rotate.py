@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from nbvault.opening import read_vault
 
 from flow.places import check_health, git, refs_of, tree_of
 from nbvault.administration import rebuild_state
@@ -22,7 +23,6 @@ from nbvault.recovery.needle import Needle
 from nbvault.recovery.search import search, search_all
 from nbvault.recovery.versions import show
 from nbvault.rotation import Rotation, run_rotate
-from nbvault.wiring import read_vault
 from nbvault_emulator.testing import Emulator
 from recovery.places import ANN, BOB, HEAD, ROOT, ZOE, Desk
 

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from nbvault.opening import read_vault
+
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.backup.survey import Survey
 from nbvault.clock import iso
@@ -19,7 +21,7 @@ from nbvault.model import SessionReport
 from nbvault.recovery.history import Version, history
 from nbvault.recovery.versions import Source, show
 from nbvault.settings import Settings, load_settings
-from nbvault.wiring import read_vault, run_sync
+from nbvault.wiring import run_sync
 from nbvault_emulator.testing import Emulator
 
 ROOT = "/Clients"

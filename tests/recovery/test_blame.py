@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from nbvault.opening import read_vault
 
 from nbvault.errors import ConfigurationError
 from nbvault.recovery.blame import Blame, blame
 from nbvault.recovery.versions import show
-from nbvault.wiring import read_vault
 from recovery.places import ANN, BOB, ROOT, ZOE, Desk
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from nbvault.opening import read_vault
 
 from nbvault.errors import ConfigurationError
 from nbvault.recovery import bygone as module
 from nbvault.recovery.bygone import Gone, bygone
-from nbvault.wiring import read_vault
 from recovery.places import ROOT, Desk
 
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from nbvault.opening import read_vault
 
 from nbvault.errors import ConfigurationError
 from nbvault.recovery.comparing import FolderComparison, compare_folder
-from nbvault.wiring import read_vault
 from recovery.places import HEAD, ROOT, Desk
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from nbvault.opening import read_vault
 
 from nbvault.errors import ConfigurationError
 from nbvault.notebook import CellChange
 from nbvault.notebook.diff import told_lines
 from nbvault.proof import exporter
 from nbvault.recovery.difference import Difference, difference
-from nbvault.wiring import read_vault
 from recovery.places import ANN, BOB, ROOT, Desk
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nbvault.opening import read_vault
 
 from nbvault.auth import AuthenticationManager
 from nbvault.backup.audit_tree import Comparison, Known, TreeAudit
@@ -18,7 +19,7 @@ from nbvault.backup.surroundings import SyncOptions
 from nbvault.errors import ConfigurationError
 from nbvault.proof import run_verify
 from nbvault.settings import load_settings
-from nbvault.wiring import read_vault, run_sync
+from nbvault.wiring import run_sync
 from nbvault.workspace.client import WorkspaceClient
 from recovery.places import ANN, BOB, HEAD, ROOT, Desk, Silent
 

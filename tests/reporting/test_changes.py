@@ -9,13 +9,13 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from nbvault.opening import read_vault
 
 from nbvault.errors import ConfigurationError
 from nbvault.reporting import report, tables
 from nbvault.reporting.query import Query
 from nbvault.reporting.report import Report
 from nbvault.reporting.walk import NotebookChange, changes
-from nbvault.wiring import read_vault
 from recovery.places import ANN, BOB, ROOT, ZOE, Desk
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from nbvault.opening import read_vault
 
 from browser_places import needs_browser, opened_browser
 from nbvault.notebook.show import harmless
 from nbvault.reporting import report, tables
 from nbvault.reporting.page import Mail, daily, to_html
 from nbvault.reporting.query import Query
-from nbvault.wiring import read_vault
 from nbvault_emulator.testing import Emulator
 from recovery.places import HEAD, ROOT, Desk
 

@@ -20,8 +20,8 @@ from nbvault.errors import ConfigurationError
 def command(*, path: str, at: str | None, as_json: bool) -> None:
     """Who wrote each line of a notebook, when, and in which session; across renames."""
     from nbvault.notebook.show import harmless
+    from nbvault.opening import read_vault
     from nbvault.recovery.blame import blame
-    from nbvault.wiring import read_vault
 
     if at is not None and not at.strip():
         raise ConfigurationError("--at is empty.", hint="Give a time such as 2026-11-21T14:30, or a commit.")

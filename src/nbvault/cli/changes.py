@@ -55,8 +55,8 @@ def command(
     The newest changes come first. CSV and JSON have every change, however many; HTML and Markdown the newest 2,000, and
     the totals of all. Ends with 3 if something could not be read: an earlier epoch, or bytes of a notebook.
     """
+    from nbvault.opening import read_vault
     from nbvault.reporting.query import Query
-    from nbvault.wiring import read_vault
 
     chosen = "json" if as_json else form or _ENDINGS.get(file.suffix.lower() if file else "", "table")
     asked = {"session": session, "author": author, "place": place, "language": language}

@@ -25,8 +25,8 @@ def command(*, folder: Path, at: str | None, as_json: bool) -> int:
 
     DIR stands for the backed-up root. Ends with 8 if anything differs or is on one side only.
     """
+    from nbvault.opening import read_vault
     from nbvault.recovery.comparing import compare_folder
-    from nbvault.wiring import read_vault
 
     if at is not None and not at.strip():
         raise ConfigurationError("--at is empty.", hint="Give a time such as 2026-11-21T14:30, or a commit.")

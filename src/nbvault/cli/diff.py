@@ -24,9 +24,9 @@ def command(*, path: str, start: str | None, end: str | None, as_json: bool) -> 
     --to live shows what changed in the workspace since the last backup.
     """
     from nbvault.notebook import to_json, to_text
+    from nbvault.opening import read_vault
     from nbvault.proof import exporter
     from nbvault.recovery.difference import difference
-    from nbvault.wiring import read_vault
 
     for name, value in (("--from", start), ("--to", end)):
         if value is not None and not value.strip():

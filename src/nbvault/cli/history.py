@@ -27,7 +27,7 @@ def command(*, path: str, deleted: bool, as_json: bool) -> int:
     With --deleted, the notebooks that are gone: since when, by whom if known, and the last good version. Ends with 3 if
     an earlier epoch of the vault could not be read.
     """
-    from nbvault.wiring import read_vault
+    from nbvault.opening import read_vault
 
     if not path and not deleted:
         raise click.UsageError("Missing argument 'PATH'.", click.get_current_context())

@@ -31,14 +31,14 @@ def opened_restorer(settings: Settings) -> Iterator[Restorer]:
     """Vault, branch and workspace for a restore, as the remote has them now.
 
     Raises:
-        NbvaultError: as `wiring.opened_vault`, `Vault.refresh`, `opened_restores`.
+        NbvaultError: as `opening.opened_vault`, `Vault.refresh`, `opened_restores`.
     """
     from nbvault.auth import AuthenticationManager
     from nbvault.clock import SystemClock
     from nbvault.gitstore.process import is_alive, this_process
     from nbvault.gitstore.restores import opened_restores
+    from nbvault.opening import opened_vault
     from nbvault.recovery.restorer import Restorer
-    from nbvault.wiring import opened_vault
     from nbvault.workspace.client import WorkspaceClient
     from nbvault.workspace.transport import ClientOptions
 

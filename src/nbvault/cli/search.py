@@ -40,9 +40,9 @@ def command(
     With --all-versions each line tells from when until when it was there, the newest versions first; it ends with 3 if
     an earlier epoch of the vault could not be read.
     """
+    from nbvault.opening import read_vault
     from nbvault.recovery.needle import Needle
     from nbvault.recovery.search import search, search_all
-    from nbvault.wiring import read_vault
 
     if at is not None and (all_versions or not at.strip()):
         raise ConfigurationError("--at needs a time or a commit, and does not go with --all-versions.")

@@ -21,8 +21,8 @@ from nbvault.errors import ConfigurationError
 @json_option
 def command(*, path: str, at: str | None, as_json: bool) -> None:  # noqa: ARG001 - the source is what it is
     """The source of a notebook, byte for byte, also with --json: the last protected version, or that of a moment."""
+    from nbvault.opening import read_vault
     from nbvault.recovery.versions import show
-    from nbvault.wiring import read_vault
 
     if at is not None and not at.strip():
         raise ConfigurationError("--at is empty.", hint="Give a time such as 2026-11-21T14:30, or a commit.")

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nbvault.opening import opened_vault
+
 from nbvault.auth import AuthenticationManager
 from nbvault.backup.engine import SyncOptions
 from nbvault.gitstore.process import is_alive, this_process
@@ -19,7 +21,7 @@ from nbvault.gitstore.restores import opened_restores
 from nbvault.recovery.plan import Overwrite
 from nbvault.recovery.receipt import Receipt, Result
 from nbvault.recovery.restorer import Request, Restorer
-from nbvault.wiring import opened_vault, run_sync
+from nbvault.wiring import run_sync
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.transport import ClientOptions
 from nbvault_emulator.testing import Emulator
