@@ -16,6 +16,7 @@ from nbvault.notebook.cells import Cell, CellKind, Notebook, render
 from nbvault.notebook.diff import Aspect, CellChange, CellSummary, ChangeKind, Line, diff, summary
 from nbvault.notebook.parse import parse
 from nbvault.notebook.show import to_json, to_text
+from nbvault.notebook.source import cell_lines
 
 __all__ = [
     "Aspect",
@@ -26,6 +27,7 @@ __all__ = [
     "ChangeKind",
     "Line",
     "Notebook",
+    "cell_lines",
     "diff",
     "parse",
     "render",

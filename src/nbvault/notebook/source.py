@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,7 +24,8 @@ class _Marks:
     comment: str
     magic: str
     title: re.Pattern[str]
-    separator: re.Pattern[bytes]
+    separator: bytes
+    rest: re.Pattern[bytes]
     environment: re.Pattern[bytes]
 
 
@@ -34,9 +36,8 @@ def _marks(prefix: bytes) -> _Marks:
         comment=comment,
         magic=f"{comment} MAGIC",
         title=re.compile(rf"{comment} DBTITLE ([01]),(.*)\Z"),
-        separator=re.compile(
-            rb"(?:(?:\r?\n)?\r?\n)?^%b COMMAND ----------(?:\r?\n(?:\r?\n)?|\Z)" % prefix, re.MULTILINE
-        ),
+        separator=b"%b COMMAND ----------" % prefix,
+        rest=re.compile(rb"%b COMMAND ----------(?:\r?\n(?:\r?\n)?|\Z)" % prefix),
         environment=re.compile(
             rb"(%b /// script\r?\n(?:%b(?! ///[\r\n])(?: [^\n]*|\r)?\n)*?%b ///)(?:\r?\n|\Z)" % (prefix, prefix, prefix)
         ),
@@ -48,17 +49,43 @@ def parse_source(data: bytes, language: Language | None) -> Notebook | None:
 
     The header tells the language; ``language`` tells only R from Python, which share a comment prefix.
     """
+    head = _head(data)
+    if head is None:
+        return None
+    prefix, start, environment = head
+    own = Language.R if prefix == b"#" and language is Language.R else _LANGUAGES[prefix]
+    name = own.value.lower()
+    marks = _marks(prefix)
+    slices, gaps = _cut(data, start, marks)
+    cells = tuple(_cell(piece, name, marks) for piece in slices)
+    return Notebook(NotebookFormat.SOURCE, name, cells, gaps, _settings(environment, marks))
+
+
+def cell_lines(data: bytes) -> list[tuple[int, int]] | None:
+    """The first and the last line of each cell that `parse_source` finds, without reading them; None if it is none.
+
+    Lines of the file, counted from 1.
+    """
+    head = _head(data)
+    if head is None:
+        return None
+    prefix, start, _ = head
+    found, line, counted = [], 1, 0
+    for begin, end in _stretches(data, start, _marks(prefix)):
+        line += data.count(b"\n", counted, begin)
+        last = line + data.count(b"\n", begin, end)
+        found.append((line, last - data.endswith(b"\n", begin, end)))
+        line, counted = last, end
+    return found
+
+
+def _head(data: bytes) -> tuple[bytes, int, re.Match[bytes] | None] | None:
+    """The comment prefix, where the first cell begins, and the settings before it; None for what is no notebook."""
     header = _HEADER.match(data)
     if header is None or not _is_text(data):
         return None
-    own = Language.R if header[1] == b"#" and language is Language.R else _LANGUAGES[header[1]]
-    name = own.value.lower()
-    marks = _marks(header[1])
-    environment = marks.environment.match(data, header.end())
-    start = environment.end() if environment else header.end()
-    slices, gaps = _cut(data, start, marks.separator)
-    cells = tuple(_cell(piece, name, marks) for piece in slices)
-    return Notebook(NotebookFormat.SOURCE, name, cells, gaps, _settings(environment, marks))
+    environment = _marks(header[1]).environment.match(data, header.end())
+    return header[1], environment.end() if environment else header.end(), environment
 
 
 def _is_text(data: bytes) -> bool:
@@ -69,16 +96,33 @@ def _is_text(data: bytes) -> bool:
     return True
 
 
-def _cut(data: bytes, start: int, separator: re.Pattern[bytes]) -> tuple[list[bytes], tuple[bytes, ...]]:
-    """The cells and the gaps around them. One newline at the very end belongs to a gap: an import drops it."""
-    slices, gaps = [], [data[:start]]
-    for found in separator.finditer(data, start):
-        slices.append(data[start : found.start()])
-        gaps.append(found[0])
-        start = found.end()
-    last = data[start:]
-    body = last.removesuffix(b"\n").removesuffix(b"\r") if last.endswith(b"\n") else last
-    return [*slices, body], (*gaps, last[len(body) :])
+def _cut(data: bytes, start: int, marks: _Marks) -> tuple[list[bytes], tuple[bytes, ...]]:
+    """The cells and the gaps around them."""
+    slices, gaps, before = [], [], 0
+    for begin, end in _stretches(data, start, marks):
+        gaps.append(data[before:begin])
+        slices.append(data[begin:end])
+        before = end
+    return slices, (*gaps, data[before:])
+
+
+def _stretches(data: bytes, start: int, marks: _Marks) -> Iterator[tuple[int, int]]:
+    """Where each cell begins and ends. One newline at the very end belongs to no cell: an import drops it."""
+    at = data.find(marks.separator, start)
+    while at >= 0:
+        found = marks.rest.match(data, at)
+        if found and data[at - 1 : at] == b"\n":
+            yield start, _before_newline(data, _before_newline(data, at, start), start)
+            start = found.end()
+        at = data.find(marks.separator, max(start, at + 1))
+    yield start, _before_newline(data, len(data), start)
+
+
+def _before_newline(data: bytes, end: int, start: int) -> int:
+    """``end``, or where the line end just before it begins, if that is not before ``start``."""
+    if end == start or data[end - 1 : end] != b"\n":
+        return end
+    return end - 2 if end - 2 >= start and data[end - 2 : end - 1] == b"\r" else end - 1
 
 
 def _settings(environment: re.Match[bytes] | None, marks: _Marks) -> Cell | None:

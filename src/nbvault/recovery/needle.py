@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from nbvault.errors import ConfigurationError
 from nbvault.model import NotebookFormat
-from nbvault.notebook import Notebook, parse
-from nbvault.recovery.contents import format_of, language_of
+from nbvault.notebook import cell_lines, parse
+from nbvault.recovery.contents import format_of
 
 SHOWN = 2000
 """So many characters of a line are kept round what was found."""
@@ -78,14 +79,15 @@ class Needle:
         document = format_of(extension) is NotebookFormat.IPYNB
         if (self.quick_in_json if document else self.quick) not in (data.lower() if self.fold else data):
             return []
-        return self._in_document(data) if document else self._in_source(data, extension)
+        return self._in_document(data) if document else self._in_source(data)
 
-    def _in_source(self, data: bytes, extension: str) -> list[Hit]:
+    def _in_source(self, data: bytes) -> list[Hit]:
         found = list(self._lines(_text(data)))
         if not found:
             return []
-        cell_of = _Cells(parse(data, language=language_of(extension), format=NotebookFormat.SOURCE))
-        return [Hit(cell_of(line), line, text) for line, text in found]
+        cells = cell_lines(data)
+        # What is no notebook is one cell.
+        return [Hit(1 if cells is None else _cell_of(cells, line), line, text) for line, text in found]
 
     def _in_document(self, data: bytes) -> list[Hit]:
         notebook = parse(data, format=NotebookFormat.IPYNB)
@@ -107,22 +109,10 @@ class Needle:
             before = line
 
 
-class _Cells:
-    """Which cell of a SOURCE notebook a line of its file belongs to."""
-
-    def __init__(self, notebook: Notebook) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        line = 1
-        for gap, cell in zip(notebook.gaps, notebook.cells, strict=False):
-            line += gap.count(b"\n")
-            self._starts.append(line)
-            line += cell.raw.count(b"\n")
-            self._ends.append(line - cell.raw.endswith(b"\n"))
-
-    def __call__(self, line: int) -> int | None:
-        at = bisect_right(self._starts, line)
-        return at if at and line <= self._ends[at - 1] else None
+def _cell_of(cells: Sequence[tuple[int, int]], line: int) -> int | None:
+    """The number of the cell in which a line of the file lies."""
+    at = bisect_right(cells, (line, sys.maxsize))
+    return at if at and line <= cells[at - 1][1] else None
 
 
 def _text(data: bytes) -> str:
