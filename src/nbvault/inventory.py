@@ -90,6 +90,20 @@ class Rows(MutableMapping[int, Row]):
             texts[since],
         )
 
+    def at_path(self, path: str) -> list[Row]:
+        """The rows at a workspace path, in the order of their ids; several times faster than by all rows."""
+        folder, slash, name = path.rpartition("/")
+        number = self._numbers.get(folder)
+        found = [row for row in self._odd.values() if row.path == path]
+        if number is None:
+            return found
+        begins, ends = number.to_bytes(4, "little"), name.encode("utf-8", "surrogatepass") + b"/"
+        for object_id, packed in zip(self._packed, self._packed.values(), strict=True):
+            here = packed.startswith(begins) and packed[_HEAD.size] == bool(slash)
+            if here and packed.startswith(ends, _HEAD.size + 2):
+                found.append(self._unpack(object_id, packed))
+        return sorted(found)
+
     def repo_paths(self) -> Iterator[str]:
         """The repository path of every row, several times faster than by the rows."""
         for packed in self._packed.values():

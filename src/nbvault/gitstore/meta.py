@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
@@ -24,6 +24,7 @@ from nbvault.gitstore.epochs import (
 )
 from nbvault.gitstore.reader import EMPTY_TREE, BlobReader, commit_info, ls_tree, missing_objects
 from nbvault.gitstore.runner import Git
+from nbvault.gitstore.unread import Lines, UnreadRows, UnreadStones
 from nbvault.gitstore.writer import FastImport
 from nbvault.inventory import Rows
 from nbvault.model import NBVAULT, FileChange, Frozen, Person, Problem, Rename, Row, Tombstone
@@ -58,7 +59,7 @@ class Meta:
     kind: str = ""
     session: str = ""
     rows: Rows = field(default_factory=Rows)
-    tombstones: dict[int, Tombstone] = field(default_factory=dict)
+    tombstones: MutableMapping[int, Tombstone] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     frozen: tuple[Frozen, ...] = ()
     lineage: Lineage = field(default_factory=Lineage)
@@ -81,8 +82,11 @@ class Meta:
             self.rows[row.object_id] = row
 
 
-def read_meta(git: Git, tip: str, *, root: str, blobs: BlobReader) -> Meta:
+def read_meta(git: Git, tip: str, *, root: str, blobs: BlobReader, unread: bool = False) -> Meta:
     """The meta branch at commit ``tip``, which must be here with its trees; its blobs are fetched in one batch.
+
+    Args:
+        unread: Leave rows and tombstones unread until they are asked for; then damage is found only then.
 
     Raises:
         ConfigurationError: the vault belongs to another root, or was written by a newer nbvault.
@@ -98,8 +102,13 @@ def read_meta(git: Git, tip: str, *, root: str, blobs: BlobReader) -> Meta:
     meta.kind = info.trailers.get("Nbvault-Meta", [""])[-1]
     meta.session = info.trailers.get("Nbvault-Session", [""])[-1]
     _read_format(meta, content.get(files.get("format.json", ""), b""))
-    for place, lines in groupby(blobs.lines(files[path] for path in inventory), key=itemgetter(0)):
-        _read_inventory(meta, records.load_lines((line for _, line in lines), name=inventory[place]))
+    if unread:
+        found = zip(inventory, (data for _, data in blobs.read(files[path] for path in inventory)), strict=True)
+        lines = Lines(root, list(found), lambda whole: _read_whole(root, whole))
+        meta.rows, meta.tombstones = UnreadRows(lines), UnreadStones(lines)
+    else:
+        for place, pieces in groupby(blobs.lines(files[path] for path in inventory), key=itemgetter(0)):
+            _read_inventory(meta, records.load_lines((line for _, line in pieces), name=inventory[place]))
     problems = content.get(files.get("problems.jsonl", ""), b"")
     meta.problems = tuple(records.load_problem(item) for item in records.load_lines(problems, name="problems.jsonl"))
     frozen = content.get(files.get(_ARCHIVE, ""), b"")
@@ -160,6 +169,13 @@ def _read_format(meta: Meta, data: bytes) -> None:
         )
     meta.format = version
     meta.created, meta.compacted = str(found.get("created", "")), str(found.get("compacted", ""))
+
+
+def _read_whole(root: str, files: Iterable[tuple[str, bytes]]) -> tuple[Rows, MutableMapping[int, Tombstone]]:
+    meta = Meta(root)
+    for name, data in files:
+        _read_inventory(meta, records.load_lines(data, name=name))
+    return meta.rows, meta.tombstones
 
 
 def _read_inventory(meta: Meta, lines: Iterable[Record]) -> None:

@@ -240,7 +240,10 @@ class Vault:
     def _choose(self, tip: str) -> None:
         as_it_was = tip and tip == self.meta.tip and not self.meta.touched
         if not as_it_was:
-            self.meta = read_meta(self.git, tip, root=self.root, blobs=self.blobs) if tip else Meta(self.root)
+            lazily = not (self.writing or self.want_tree)
+            self.meta = (
+                read_meta(self.git, tip, root=self.root, blobs=self.blobs, unread=lazily) if tip else Meta(self.root)
+            )
         if self.writing and not self.rotating:
             self.past.refuse_unless_in_force()
         if self.writing:

@@ -6,12 +6,16 @@ Git's guesses by similarity play no part. A notebook is its object id; its *stay
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from nbvault.errors import ConfigurationError
 from nbvault.gitstore.meta import read_renames
+from nbvault.gitstore.unread import UnreadStones
 from nbvault.gitstore.vault import Vault
+from nbvault.inventory import Rows
 from nbvault.model import Rename, Row, Tombstone
+from nbvault.paths import workspace_path
 from nbvault.recovery.names import near, spellings
 
 
@@ -114,12 +118,20 @@ class Notebooks:
         """Whether any notebook ever had this repository path."""
         return next(self._all_at({repo_path}), None) is not None
 
+    def knows(self, repo_path: str) -> bool:
+        """Whether the last repository path of a living or a deleted notebook is this one."""
+        for path in _decoded(self.root, {repo_path}):
+            if any(row.repo_path == repo_path for row in self._rows_at(path)):
+                return True
+            if any(stone.repo_path == repo_path for stone in self._stones_at(path)):
+                return True
+        return False
+
     def _living(self, path: str) -> Found | None:
-        return next((Found(row.object_id, path, row=row) for row in self.rows.values() if row.path == path), None)
+        return next((Found(row.object_id, path, row=row) for row in self._rows_at(path)), None)
 
     def _deleted(self, path: str) -> Found | None:
-        there = [stone for stone in self.stones.values() if stone.path == path]
-        last = max(there, key=lambda stone: (stone.session, stone.since), default=None)
+        last = max(self._stones_at(path), key=lambda stone: (stone.session, stone.since), default=None)
         return Found(last.object_id, path, stone=last) if last else None
 
     def _moved_on(self, path: str) -> Found | None:
@@ -149,12 +161,32 @@ class Notebooks:
 
     def _all_at(self, repo_paths: set[str]) -> Iterator[Stay]:
         """Every stay of any notebook at one of these repository paths."""
-        yield from (_of_row(row) for row in self.rows.values() if row.repo_path in repo_paths)
-        yield from (_of_stone(stone) for stone in self.stones.values() if stone.repo_path in repo_paths)
+        for path in _decoded(self.root, repo_paths):
+            yield from (_of_row(row) for row in self._rows_at(path) if row.repo_path in repo_paths)
+            yield from (_of_stone(stone) for stone in self._stones_at(path) if stone.repo_path in repo_paths)
         for moves in self.renames.values():
             for r in moves:
                 if r.old_repo_path in repo_paths:
                     yield Stay(r.object_id, r.old_path, r.old_repo_path, r.old_since, until=r.session)
+
+    def _rows_at(self, path: str) -> list[Row]:
+        if isinstance(self.rows, Rows):
+            return self.rows.at_path(path)
+        return [row for row in self.rows.values() if row.path == path]
+
+    def _stones_at(self, path: str) -> list[Tombstone]:
+        if isinstance(self.stones, UnreadStones):
+            return self.stones.at_path(path)
+        return [stone for stone in self.stones.values() if stone.path == path]
+
+
+def _decoded(root: str, repo_paths: Iterable[str]) -> set[str]:
+    """The workspace paths for which these stand; what nbvault never writes stands for none."""
+    found = set()
+    for repo_path in repo_paths:
+        with suppress(ValueError):
+            found.add(workspace_path(root, repo_path))
+    return found
 
 
 def _of_row(row: Row) -> Stay:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
+from nbvault.gitstore.unread import UnreadRows
 from nbvault.inventory import Rows
 from nbvault.paths import workspace_path
 from nbvault.recovery.names import spellings
@@ -38,6 +39,14 @@ def files_of(notebooks: Notebooks) -> set[str]:
     ours.update(stone.repo_path for stone in notebooks.stones.values())
     ours.update(rename.old_repo_path for rename in moves)
     return ours
+
+
+def ours_among(notebooks: Notebooks, files: Set[str]) -> set[str]:
+    """Those of these files at which a notebook is or was."""
+    if not isinstance(notebooks.rows, UnreadRows):
+        return files_of(notebooks) & files
+    moved = {rename.old_repo_path for moves in notebooks.renames.values() for rename in moves}
+    return {file for file in files if file in moved or notebooks.knows(file)}
 
 
 def path_of(notebooks: Notebooks) -> Callable[[str], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from nbvault.clock import iso
 from nbvault.gitstore.reader import Commit, blob_log, files_with, ls_tree
+from nbvault.gitstore.unread import UnreadRows
 from nbvault.gitstore.vault import Vault
 from nbvault.model import NotebookFormat
 from nbvault.paths import extension_of, workspace_path
@@ -20,7 +21,7 @@ from nbvault.recovery.history import SESSION
 from nbvault.recovery.moments import moment
 from nbvault.recovery.needle import Hit, Needle
 from nbvault.recovery.notebooks import Notebooks
-from nbvault.recovery.places import files_of, path_of, within
+from nbvault.recovery.places import files_of, ours_among, path_of, within
 
 # One process of git reads so many blobs, sorted by base name for that is how they are packed; several read at once.
 _CHUNK = 1000
@@ -85,13 +86,18 @@ def search(
     commit = moment(vault, at).commit if at else vault.meta.content
     is_meant = within(notebooks.root, place)
     files = {entry.path: entry.oid for entry in ls_tree(vault.git, commit) if entry.kind == "blob"}
-    meant = files_of(notebooks) & files.keys()
     if place:
-        meant = {file for file in meant if is_meant(workspace_path(notebooks.root, file))}
-    sieve = 4 * len(meant) > len(files) and needle.quick and b"\0" not in needle.quick
-    vault.blobs.ensure(files[file] for file in (files if sieve else meant))
-    if sieve:
-        meant = _sieved(vault, commit, needle, meant)
+        ours = files_of(notebooks) & files.keys()
+        meant = {file for file in ours if is_meant(workspace_path(notebooks.root, file))}
+        if 4 * len(meant) > len(files):
+            meant &= _sieved(vault, commit, needle, files)
+    else:
+        with ThreadPoolExecutor(1, thread_name_prefix="nbvault-sieve") as beside:
+            sieved = beside.submit(_sieved, vault, commit, needle, files)
+            if isinstance(notebooks.rows, UnreadRows):
+                notebooks.rows.expect_many()
+            meant = ours_among(notebooks, sieved.result())
+    vault.blobs.ensure(files[file] for file in meant)
     found: dict[_Blob, list[str]] = {}
     for file in sorted(meant, key=lambda file: file.rpartition("/")[2]):
         found.setdefault(_Blob(files[file], extension_of(file)), []).append(workspace_path(notebooks.root, file))
@@ -101,15 +107,15 @@ def search(
     return [Match(path, hit, blob.oid) for path, blob in places for hit in hits[blob]]
 
 
-def _sieved(vault: Vault, commit: str, needle: Needle, meant: set[str]) -> set[str]:
-    """Those of the files that may have it. Git reads the whole tree several times faster than we could."""
-    sure = needle.quick_in_json == needle.quick
-    holding = files_with(vault.git, commit, needle.quick, ignore_case=needle.fold)
-    return {
-        file
-        for file in meant
-        if file in holding or not (sure or format_of(extension_of(file)) is NotebookFormat.SOURCE)
-    }
+def _sieved(vault: Vault, commit: str, needle: Needle, files: Mapping[str, str]) -> Set[str]:
+    """Those of the files that may have it. Git reads a whole tree several times faster than we could."""
+    if not needle.quick or b"\0" in needle.quick:
+        return files.keys()
+    vault.blobs.ensure(files.values())
+    holding = files_with(vault.git, commit, needle.quick, ignore_case=needle.fold) & files.keys()
+    if needle.quick_in_json == needle.quick:
+        return holding
+    return holding | {file for file in files if format_of(extension_of(file)) is NotebookFormat.IPYNB}
 
 
 def search_all(

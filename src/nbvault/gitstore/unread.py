@@ -1,0 +1,201 @@
+"""An inventory that is read when it is asked for: who looks up one path of 70,000 reads the lines that name it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from nbvault.gitstore import records
+from nbvault.inventory import Rows
+from nbvault.model import Row, Tombstone
+
+_FEW = 32
+_NAMED = re.compile(rb'"path":"(?:[^"\\]|\\.)*"')
+_BEGINS = re.compile(rb'^{"id":-?\d+,', re.MULTILINE)
+Items = tuple[Rows, MutableMapping[int, Tombstone]]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The files of an inventory as they lie in the vault, the later ones counting more.
+
+    Args:
+        files: Name and bytes of each, with a newline at the end.
+        read: What makes rows and tombstones of all of them.
+    """
+
+    root: str
+    files: Sequence[tuple[str, bytes]]
+    read: Callable[[Iterable[tuple[str, bytes]]], Items]
+    _asked: Counter[str] = field(default_factory=Counter)
+
+    @cached_property
+    def all(self) -> Items:
+        """Every row and every tombstone.
+
+        Raises:
+            VaultError: a line is damaged.
+        """
+        return self.read(self.files)
+
+    def at(self, path: str) -> tuple[list[Row], list[Tombstone]]:
+        """The rows and the tombstones at a workspace path.
+
+        Raises:
+            VaultError: a line that names it is damaged.
+        """
+        rows, stones = [], []
+        for begins in self._named(path):
+            item = self._last_of(begins) or {}
+            if item.get("path") != path:
+                continue
+            if "gone" in item:
+                stones.append(records.load_tombstone(item))
+            else:
+                rows.append(records.load_row(item, self.root))
+        return rows, stones
+
+    def item(self, object_id: int) -> Mapping[str, Any] | None:
+        """What the inventory says last of an object."""
+        return self._last_of(b'{"id":%d,' % object_id)
+
+    def _last_of(self, begins: bytes) -> Mapping[str, Any] | None:
+        if self._is_often("id"):
+            found = self._by_id.get(begins)
+            return _loaded(self.files[found[0]], found[1]) if found else None
+        for file in reversed(self.files):
+            start = _last(file[1], begins)
+            if start >= 0:
+                return _loaded(file, start)
+        return None
+
+    def _named(self, path: str) -> set[bytes]:
+        """How all lines begin that name this path, also those that later ones have replaced."""
+        # As `records.dump_lines` writes it.
+        named = b'"path":' + json.dumps(path).encode()
+        if self._is_often("path"):
+            return {_beginning(self.files[file][1], start) for file, start in self._by_path.get(named, [])}
+        return {begins for _, data in self.files for begins in _naming(data, named)}
+
+    def expect_many(self) -> None:
+        """Many will be asked for: make the indexes at once."""
+        self._asked.update({"id": _FEW, "path": _FEW})
+        self._by_id, self._by_path  # noqa: B018 - made by being asked for
+
+    def _is_often(self, what: str) -> bool:
+        """Whether an index of all lines is worth its cost: it is that of a few dozen looks."""
+        self._asked[what] += 1
+        return self._asked[what] > _FEW
+
+    @cached_property
+    def _by_path(self) -> dict[bytes, list[tuple[int, int]]]:
+        found: dict[bytes, list[tuple[int, int]]] = {}
+        for file, (_, data) in enumerate(self.files):
+            for match in _NAMED.finditer(data):
+                found.setdefault(match[0], []).append((file, match.start()))
+        return found
+
+    @cached_property
+    def _by_id(self) -> dict[bytes, tuple[int, int]]:
+        return {
+            match[0]: (file, match.start())
+            for file, (_, data) in enumerate(self.files)
+            for match in _BEGINS.finditer(data)
+        }
+
+
+class UnreadRows(Rows):
+    """The rows of lines that are read when more is asked for than a path or one notebook."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    @cached_property
+    def _all(self) -> Rows:
+        return self._lines.all[0]
+
+    # What `Rows` keeps, taken from there when it is first needed.
+    _packed = cached_property(lambda self: self._all._packed)
+    _odd = cached_property(lambda self: self._all._odd)
+    _texts = cached_property(lambda self: self._all._texts)
+    _numbers = cached_property(lambda self: self._all._numbers)
+
+    def __getitem__(self, object_id: int) -> Row:
+        if "_all" in self.__dict__:
+            return super().__getitem__(object_id)
+        item = self._lines.item(object_id)
+        if item is None or "gone" in item:
+            raise KeyError(object_id)
+        return records.load_row(item, self._lines.root)
+
+    def __contains__(self, object_id: object) -> bool:
+        return isinstance(object_id, int) and self.get(object_id) is not None
+
+    def at_path(self, path: str) -> list[Row]:
+        return self._lines.at(path)[0]
+
+    def expect_many(self) -> None:
+        """Many paths will be asked for."""
+        self._lines.expect_many()
+
+
+class UnreadStones(MutableMapping[int, Tombstone]):
+    """The tombstones of lines that are read when more is asked for than a path."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    @cached_property
+    def _all(self) -> MutableMapping[int, Tombstone]:
+        return self._lines.all[1]
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._all)
+
+    def __getitem__(self, object_id: int) -> Tombstone:
+        return self._all[object_id]
+
+    def __setitem__(self, object_id: int, stone: Tombstone) -> None:
+        self._all[object_id] = stone
+
+    def __delitem__(self, object_id: int) -> None:
+        del self._all[object_id]
+
+    def at_path(self, path: str) -> list[Tombstone]:
+        """The tombstones of notebooks whose last path it was."""
+        return self._lines.at(path)[1]
+
+
+def _naming(data: bytes, text: bytes) -> Iterator[bytes]:
+    at = data.find(text)
+    while at >= 0:
+        yield _beginning(data, at)
+        at = data.find(text, data.find(b"\n", at) + 1 or len(data))
+
+
+def _beginning(data: bytes, at: int) -> bytes:
+    """The line in which a place lies, up to the end of its id."""
+    start = data.rfind(b"\n", 0, at) + 1
+    return data[start : data.find(b",", start) + 1]
+
+
+def _last(data: bytes, start: bytes) -> int:
+    """Where the last line begins that begins so; -1 if none does."""
+    at = data.rfind(b"\n" + start)
+    return at + 1 if at >= 0 else -(not data.startswith(start))
+
+
+def _loaded(file: tuple[str, bytes], at: int) -> dict[str, Any]:
+    """The line in which a place lies."""
+    name, data = file
+    start, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at)
+    (item,) = records.load_lines(data[start : end if end >= 0 else len(data)], name=name)
+    return item
