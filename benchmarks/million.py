@@ -23,14 +23,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nbvault.opening import opened_vault
-
 from nbvault.backup.engine import GitSyncEngine
 from nbvault.backup.surroundings import Surroundings
 from nbvault.backup.survey import Survey
 from nbvault.clock import SystemClock
 from nbvault.gitstore.upkeep import sizes
 from nbvault.model import Identity, Language, ListedObject, NotebookFormat, Person, RequestCounts
+from nbvault.opening import opened_vault
 from nbvault.settings import Settings, load_settings
 from nbvault.wiring import lease_of, opened_state, sync_settings
 from nbvault_emulator.plan import Plan

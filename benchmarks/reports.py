@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from nbvault.opening import opened_vault
-
 from benchmarks.figures import Row
 from benchmarks.harness import Machine, arguments, carry_out, emulator, workshop
 from nbvault.gitstore.conclude import DAILY
@@ -23,6 +21,7 @@ from nbvault.gitstore.remote import PushRef
 from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport
 from nbvault.model import NBVAULT, FileChange, Person, Rename
+from nbvault.opening import opened_vault
 from nbvault.paths import extension_of
 from nbvault.settings import load_settings
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from databricks.sdk import WorkspaceClient
-from nbvault.opening import read_vault
 
 from flow.places import Machine, Quiet, git, refs_of, server_of
 from nbvault.conversions import Conversions, read_conversion
+from nbvault.opening import read_vault
 from nbvault.setup.conversion import Conversion
 from nbvault.setup.report import ConversionReport, ConvertOptions
 from nbvault_emulator.testing import Emulator

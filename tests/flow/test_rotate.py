@@ -12,10 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from nbvault.opening import read_vault
 
 from flow.places import check_health, git, refs_of, tree_of
 from nbvault.administration import rebuild_state
+from nbvault.opening import read_vault
 from nbvault.recovery.blame import blame
 from nbvault.recovery.bygone import bygone
 from nbvault.recovery.difference import difference

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from nbvault.opening import read_vault
 
 from flow.places import Machine, check_health, check_tree, git, refs_of, session_records, tree_of, world_of
 from flow.test_kill import DeadlyGit
 from nbvault.model import SessionReport
+from nbvault.opening import read_vault
 from nbvault.recovery.history import history
 from nbvault_emulator.testing import Emulator
 

@@ -12,12 +12,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from nbvault.opening import read_vault
-
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.backup.survey import Survey
 from nbvault.clock import iso
 from nbvault.model import SessionReport
+from nbvault.opening import read_vault
 from nbvault.recovery.history import Version, history
 from nbvault.recovery.versions import Source, show
 from nbvault.settings import Settings, load_settings

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from nbvault.opening import read_vault
 
 from nbvault.errors import ConfigurationError
+from nbvault.opening import read_vault
 from nbvault.recovery.blame import Blame, blame
 from nbvault.recovery.versions import show
 from recovery.places import ANN, BOB, ROOT, ZOE, Desk

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from nbvault.opening import read_vault
 
 from nbvault.errors import ConfigurationError
+from nbvault.opening import read_vault
 from nbvault.recovery import bygone as module
 from nbvault.recovery.bygone import Gone, bygone
 from recovery.places import ROOT, Desk

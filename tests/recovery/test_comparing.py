@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from nbvault.opening import read_vault
 
 from nbvault.errors import ConfigurationError
+from nbvault.opening import read_vault
 from nbvault.recovery.comparing import FolderComparison, compare_folder
 from recovery.places import HEAD, ROOT, Desk
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from nbvault.opening import read_vault
 
 from nbvault.errors import ConfigurationError
 from nbvault.notebook import CellChange
 from nbvault.notebook.diff import told_lines
+from nbvault.opening import read_vault
 from nbvault.proof import exporter
 from nbvault.recovery.difference import Difference, difference
 from recovery.places import ANN, BOB, ROOT, Desk

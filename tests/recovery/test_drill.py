@@ -10,11 +10,11 @@ import time
 from typing import Any
 
 import pytest
-from nbvault.opening import read_vault
 
 from nbvault.administration import look_at, rebuild_state
 from nbvault.errors import ConfigurationError, NbvaultError
 from nbvault.gitstore.meta import read_records
+from nbvault.opening import read_vault
 from nbvault.proof import connected, run_drill
 from nbvault.recovery.drill import Drill, Rehearsal, Tried, Verdict, contents, draw
 from recovery.places import ROOT, Desk

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from nbvault.opening import read_vault
 
 from nbvault.errors import ConfigurationError, GitError
 from nbvault.gitstore.reader import files_with
+from nbvault.opening import read_vault
 from nbvault.recovery.needle import SHOWN, Hit, Needle
 from nbvault.recovery.search import Match, search, search_all
 from recovery.places import ROOT, Desk

@@ -9,10 +9,10 @@ import threading
 from datetime import timedelta
 
 import pytest
-from nbvault.opening import opened_vault, read_vault
 
 from nbvault.clock import iso
 from nbvault.errors import ConfigurationError, NbvaultError, RemoteUnreachable
+from nbvault.opening import opened_vault, read_vault
 from nbvault.recovery.versions import show
 from recovery.places import ANN, BOB, HEAD, Desk
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nbvault.opening import read_vault
 
 from nbvault.auth import AuthenticationManager
 from nbvault.backup.audit_tree import Comparison, Known, TreeAudit
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.errors import ConfigurationError
+from nbvault.opening import read_vault
 from nbvault.proof import run_verify
 from nbvault.settings import load_settings
 from nbvault.wiring import run_sync

@@ -9,9 +9,9 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from nbvault.opening import read_vault
 
 from nbvault.errors import ConfigurationError
+from nbvault.opening import read_vault
 from nbvault.reporting import report, tables
 from nbvault.reporting.query import Query
 from nbvault.reporting.report import Report

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from nbvault.opening import read_vault
 
 from browser_places import needs_browser, opened_browser
 from nbvault.notebook.show import harmless
+from nbvault.opening import read_vault
 from nbvault.reporting import report, tables
 from nbvault.reporting.page import Mail, daily, to_html
 from nbvault.reporting.query import Query

@@ -12,12 +12,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nbvault.opening import opened_vault
-
 from nbvault.auth import AuthenticationManager
 from nbvault.backup.engine import SyncOptions
 from nbvault.gitstore.process import is_alive, this_process
 from nbvault.gitstore.restores import opened_restores
+from nbvault.opening import opened_vault
 from nbvault.recovery.plan import Overwrite
 from nbvault.recovery.receipt import Receipt, Result
 from nbvault.recovery.restorer import Request, Restorer
