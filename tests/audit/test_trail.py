@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nbvault.opening import opened_vault
 
 from flow.places import Machine, Quiet, git, server_of
 from nbvault.administration import rebuild_state
@@ -22,6 +21,7 @@ from nbvault.auditing import accept_trail, last_head, list_events, verify_trail
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.errors import ConfigurationError
 from nbvault.monitoring.audit import Trail, chain_faults, index_faults, parse_head
+from nbvault.opening import opened_vault
 from nbvault.settings import load_settings
 from nbvault.state.store import AuditEvent, StateManager
 from nbvault.trail import read_trail
