@@ -125,6 +125,14 @@ AGAINST = (
     Column("70,000 at this rate, min", "extrapolated_min", tenth),
 )
 
+SCREENED = (
+    Column("reported", "reported", whole),
+    Column("share reported", "reported_share", percent),
+    Column("KB each", "kb_each", tenth),
+    Column("µs each", "us_each", whole),
+    Column("share of the client's CPU", "client_share", percent),
+)
+
 SECTIONS = {
     "sync": Section(
         "Sync",
@@ -156,6 +164,13 @@ SECTIONS = {
         "Whole `nbvault changes` commands on one vault with a year and more of sessions, each by five people. Without "
         "`no cells`, cells and lines of the newest 5,000 changes are compared (HTML: 2,000).",
         (TIME, COST),
+    ),
+    "screening": Section(
+        "Looking for credentials",
+        "*Ordinary source*: files of Python's library and of installed packages, without credentials; what is "
+        "reported there is an error. Time is that of one process, for each notebook, beside the CPU that a first "
+        "sync of the same world costs nbvault and its git, screening included.",
+        (SCREENED,),
     ),
     "recovery": Section(
         "Restore and verify",

@@ -29,6 +29,7 @@ QUICK = (
     Step("day --notebooks 10000", 1),
     Step("past --notebooks 2000 --changes 20", 3),
     Step("reports --notebooks 2000 --sessions 40 --changes 50", 1),
+    Step("screening --notebooks 2000", 1),
     Step("recovery --notebooks 2000 --folder 150", 1),
     Step("rivals.contest --notebooks 2000", 2),
 )
@@ -41,6 +42,7 @@ FULL = (
     Step("day --notebooks 70000", 4),
     Step("past --notebooks 70000", 20),
     Step("reports --notebooks 70000", 10),
+    Step("screening --notebooks 10000", 2),
     Step("recovery --notebooks 70000", 7),
     Step("rivals.contest --notebooks 10000 --runs 3", 12),
 )

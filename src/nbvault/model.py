@@ -261,6 +261,10 @@ class RequestCounts:
         self.slowest_s = slowest_s
 
 
+FINDINGS_SHOWN = 1000
+"""So many of the credentials that a session found are in its report; all are counted, and in the vault's records."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionReport:
     """The whole truth about one session; printed, stored and recorded from this one value."""
@@ -284,6 +288,7 @@ class SessionReport:
     dry_run: bool = False
     notes: tuple[str, ...] = ()
     growth: Growth | None = None
+    secrets: tuple[Secret, ...] = ()
 
     def evolve(self, **changes: Any) -> SessionReport:
         """The same report with some fields replaced."""
@@ -311,8 +316,32 @@ class SessionReport:
             "dry_run": self.dry_run,
             "notes": list(self.notes),
             "growth": self.growth._asdict() if self.growth else None,
+            "secrets": len(self.secrets),
+            "findings": [secret.as_json() for secret in self.secrets[:FINDINGS_SHOWN]],
         }
         return found | ({"error": self.error} if self.error else {})
+
+
+class Secret(NamedTuple):
+    """A credential that was found in a notebook, as it may be shown: `masked`, and named by its `fingerprint`.
+
+    `held`: the notebook was not committed for it.
+    """
+
+    object_id: int
+    path: str
+    rule: str
+    line: int
+    masked: str
+    fingerprint: str
+    held: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.rule} in line {self.line}: {self.masked} (fingerprint {self.fingerprint})"
+
+    def as_json(self) -> dict[str, Any]:
+        """The finding as ``sync --json`` and ``problems secrets --json`` print it."""
+        return {"id": self.object_id, **{k: v for k, v in self._asdict().items() if k != "object_id"}}
 
 
 class FileChange(NamedTuple):

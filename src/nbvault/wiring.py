@@ -146,6 +146,8 @@ def sync_settings(settings: Settings) -> SyncSettings:
         recheck_days=sync.recheck_days,
         native=settings.export.format is ExportFormat.NATIVE,
         bulk=settings.export.bulk,
+        screening=settings.screening.policy,
+        allowed_secrets=frozenset(settings.screening.allow),
         committer=Person(vault.committer_name, vault.committer_email),
     )
 

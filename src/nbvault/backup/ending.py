@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,8 +16,10 @@ from nbvault.clock import EPOCH, iso
 from nbvault.errors import NbvaultError, SessionInterrupted
 from nbvault.gitstore.meta import Record
 from nbvault.gitstore.vault import Vault
-from nbvault.model import Counts, Growth, Problem, RequestCounts, SessionReport, Status
+from nbvault.model import Counts, Growth, Problem, RequestCounts, Secret, SessionReport, Status
 from nbvault.workspace.errors import DeadlineExceeded
+
+SECRETS_TOLD = 20
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class Ending:
     commits: int = 0
     complete_view: bool = False
     growth: Growth | None = None
+    secrets: tuple[Secret, ...] = ()
 
     def found(self, findings: Findings, verdict: Verdict, *, deleted: int, problems_before: Sequence[Problem]) -> None:
         """Enter the result of a survey that came to its end."""
@@ -89,6 +92,7 @@ class Ending:
         failed = end.status is Status.FAILED
         counts = Counts() if failed else self.counts
         counts.drift, counts.conflicts = len(end.drift), len(end.conflicts)
+        secrets = () if failed else self.secrets
         drift = [f"People changed {path} in the vault; it is set back, and stays in history." for path in end.drift]
         return SessionReport(
             session=self.session,
@@ -108,8 +112,9 @@ class Ending:
             resumed=self.resumed,
             error=end.error,
             dry_run=self.dry_run,
-            notes=(*self.notes, *weather(self.stats), *drift),
+            notes=(*self.notes, *weather(self.stats), *_told(secrets), *drift),
             growth=self.growth,
+            secrets=secrets,
         )
 
     def records(self, report: SessionReport, *, content: str) -> list[Record]:
@@ -118,6 +123,8 @@ class Ending:
         look = (self.began - EPOCH).days if done else None
         own = {**report.as_json(), "slice": self.slice_day if done else None, "look": look, "content": content}
         own["problems"] = len(report.problems)
+        # They have records of their own, and problems.
+        del own["findings"]
         died = {"status": Status.INTERRUPTED.value, "exit_code": 9, "ended_at": iso(self.began)}
         return [{"session": name, **died, "error": "it was killed"} for name in self.left_behind] + [own]
 
@@ -132,6 +139,21 @@ class Ending:
             {"at": at, "actor": self.actor, "action": action, "object": what, "result": result, "detail": detail}
             for action, what, result in events
         ]
+
+
+def _told(secrets: Sequence[Secret]) -> Iterator[str]:
+    """What people should know of the credentials that were found; never those themselves."""
+    if not secrets:
+        return
+    became = "held back" if secrets[0].held else "saved all the same"
+    many = len({secret.object_id for secret in secrets})
+    where = "one notebook" if many == 1 else f"{many:,} notebooks"
+    yield (
+        f"Credentials in the source of {where}, {became}: revoke them, and move them into a secret scope. "
+        "`nbvault problems secrets` names them."
+    )
+    for secret in secrets[:SECRETS_TOLD]:
+        yield f"{secret.path}: {secret}"
 
 
 def _as_record(event: AuthEvent, actor: str) -> Record:

@@ -36,11 +36,7 @@ from nbvault.gitstore.growth import growth_since
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import Record, read_held
 from nbvault.gitstore.publish import RemoteMoved, SecretsRefused
-from nbvault.model import (
-    NBVAULT,
-    Row,
-    SessionReport,
-)
+from nbvault.model import NBVAULT, Row, SessionReport
 from nbvault.namespace import Namespace
 from nbvault.workspace.errors import DeadlineExceeded
 
@@ -75,7 +71,7 @@ class GitSyncEngine:
         self._scan_started = self._began
         self._first = self._resumed = False
         self._slice: int | None = None
-        self._held_back = HeldBack()
+        self._held_back = HeldBack(settings.screening, settings.allowed_secrets)
         self._auth_events: list[AuthEvent] = []
         self.trail: list[Record] = []
         self._actor = NBVAULT.name
@@ -388,6 +384,7 @@ class GitSyncEngine:
             resumed=self._resumed,
             dry_run=self._options.dry_run,
             notes=self._bulk.notes(),
+            secrets=self._held_back.secrets,
             left_behind=self._history.unfinished(self._lease.left_behind if self._lease else ""),
         )
 

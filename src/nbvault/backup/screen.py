@@ -100,8 +100,8 @@ def _match_near(rule: Rule, source: bytes, at: int, length: int) -> re.Match[byt
 
 
 def mask(secret: str) -> str:
-    """The secret as it may be shown: its first characters, and how long it is."""
-    shown = secret[:SHOWN] if len(secret) >= 3 * SHOWN else ""
+    """The secret as it may be shown: how long it is and, of a long one, its first characters."""
+    shown = secret[:SHOWN] if len(secret) >= 8 * SHOWN else ""
     return f"{''.join(c if c.isprintable() else '?' for c in shown)}*** ({len(secret)} characters)"
 
 

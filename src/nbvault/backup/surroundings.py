@@ -18,7 +18,7 @@ from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import Record
 from nbvault.gitstore.vault import Vault
 from nbvault.model import NBVAULT, Identity, ListedObject, Person, RequestCounts
-from nbvault.settings import Bulk
+from nbvault.settings import Bulk, Screening
 
 
 class Workspace(SurveyedWorkspace, Protocol):
@@ -79,6 +79,8 @@ class SyncSettings:
     recheck_days: int = 30
     native: bool = False
     bulk: Bulk = Bulk.OFF
+    screening: Screening = Screening.REPORT
+    allowed_secrets: frozenset[str] = frozenset()
     committer: Person = NBVAULT
 
 

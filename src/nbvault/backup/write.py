@@ -93,6 +93,8 @@ class VaultWriter:
         """Take the bytes of an exported notebook; writes them if the vault does not have them."""
         row, blob = outcome.row, blob_id(data)
         known = self._vault.blob_at.get(row.repo_path) if row else None
+        if blob != known:
+            self._held_back.screen(outcome.listed, blob, data)
         if self._is_held_back(outcome, blob):
             return
         if blob != known:
@@ -155,7 +157,8 @@ class VaultWriter:
         plan = self._planned(outcomes)
         # Nothing is waited for between planning and queueing: whoever is cancelled here has not lost the batch.
         self._flush()
-        self._do(lambda: self._commit(plan, "checkpoint"))
+        also = self._held_back.records(self._session, at=self._at)
+        self._do(lambda: self._commit(plan, "checkpoint", also))
         self._since_push += len(outcomes)
         if self._since_push >= self._batching.push_every and (self._pushing is None or self._pushing.done()):
             await self._pushed()
@@ -189,9 +192,10 @@ class VaultWriter:
         """Commit the rest of the session: content, and the meta commit that describes it, with these records."""
         plan.rows += self._proven_rows(plan)
         self._apply(plan)
+        also = {**(also or {}), **self._held_back.records(self._session, at=self._at)}
         if not plan.is_empty or also or not self._vault.meta.content:
             self._flush()
-            self._do(lambda: self._commit(plan, "content", also or {}))
+            self._do(lambda: self._commit(plan, "content", also))
         await self._drain()
         await self._pushed()
 

@@ -8,7 +8,7 @@ import click
 
 from nbvault.cli import output
 from nbvault.cli.options import config_option, json_option, load
-from nbvault.cli.output import shown
+from nbvault.cli.output import number, shown
 from nbvault.model import Problem
 
 
@@ -33,6 +33,29 @@ def list_problems(*, as_json: bool) -> None:
         output.say(_in_words(problem))
     if not found:
         output.say("There are no problems.")
+
+
+@command.command("secrets")
+@config_option
+@json_option
+def list_secrets(*, as_json: bool) -> None:
+    """Which credentials sessions found in notebooks; never those themselves.
+
+    Those that screening.allow has are left out. A notebook that is held back for one is a problem: see list.
+    """
+    from nbvault.backup.held_back import recorded_secrets
+    from nbvault.wiring import read_vault
+
+    settings = load()
+    with read_vault(settings, warn=output.note, want_tree=False) as vault:
+        found = [each for each in recorded_secrets(vault) if each[1].fingerprint not in settings.screening.allow]
+    with output.unless_nobody_reads():
+        if as_json:
+            output.emit([{"session": session, **secret.as_json()} for session, secret in found])
+            return
+        for session, secret in found:
+            output.say(f"{session}  {shown(secret.path)}: {shown(str(secret))}")
+        output.note(f"{number(len(found), 'credential')} in notebooks." if found else "No session found any.")
 
 
 @command.command("acknowledge")

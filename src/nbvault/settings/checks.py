@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from nbvault.settings.secret import Context, Secret, looks_secret
 
@@ -155,9 +155,16 @@ def _number(value: object) -> object:
     return value
 
 
+def _fingerprints(values: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch("[0-9a-f]{20}", value) for value in values):
+        raise ValueError("must be fingerprints, of 20 digits 0-9a-f each, as `nbvault problems secrets` shows them")
+    return values
+
+
 Reference = Annotated[Secret | None, BeforeValidator(_secret)]
 WorkspaceReference = Annotated[Secret | None, BeforeValidator(_secret_for_workspace)]
 AzureReference = Annotated[Secret | None, BeforeValidator(_secret_for_azure)]
+Fingerprints = Annotated[tuple[str, ...], AfterValidator(_fingerprints)]
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, BeforeValidator(_number), Field(gt=0)]
 Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, allow_inf_nan=False)]

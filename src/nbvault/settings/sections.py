@@ -15,6 +15,7 @@ from nbvault.settings.checks import (
     AzureReference,
     Branch,
     Count,
+    Fingerprints,
     Host,
     HttpsUrl,
     LocalPath,
@@ -193,6 +194,21 @@ class ExportSection(_Section):
     bulk: Bulk = Bulk.OFF
 
 
+class Screening(str, Enum):
+    """What happens to a notebook with a credential in it: it is saved and reported, held back, or not looked at."""
+
+    REPORT = "report"
+    HOLD = "hold"
+    OFF = "off"
+
+
+class ScreeningSection(_Section):
+    """Credentials in notebooks, before they are committed. `allow` has the fingerprints of those that may pass."""
+
+    policy: Screening = Screening.REPORT
+    allow: Fingerprints = ()
+
+
 class MailSecurity(str, Enum):
     """How the connection to the mail server becomes secret: after a greeting, from its start, or (here only) never."""
 
@@ -282,6 +298,7 @@ class Settings(_Section):
     state: StateSection
     sync: SyncSection
     export: ExportSection
+    screening: ScreeningSection
     azure: AzureSection
     network: NetworkSection
     alerts: AlertsSection
