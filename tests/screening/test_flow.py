@@ -15,8 +15,8 @@ from nbvault.backup.held_back import recorded_secrets
 from nbvault.backup.screen import fingerprint
 from nbvault.errors import ConfigurationError
 from nbvault.model import SessionReport, Status
+from nbvault.opening import read_vault
 from nbvault.settings import load_settings
-from nbvault.wiring import read_vault
 from nbvault_emulator.testing import Emulator
 from screening.test_screen import ALNUM, HEX, drawn
 

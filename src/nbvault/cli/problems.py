@@ -44,7 +44,7 @@ def list_secrets(*, as_json: bool) -> None:
     Those that screening.allow has are left out. A notebook that is held back for one is a problem: see list.
     """
     from nbvault.backup.held_back import recorded_secrets
-    from nbvault.wiring import read_vault
+    from nbvault.opening import read_vault
 
     settings = load()
     with read_vault(settings, warn=output.note, want_tree=False) as vault:
