@@ -76,7 +76,7 @@ class VaultWriter:
         self._pushing: asyncio.Future[None] | None = None
         self._stack = ExitStack()
         self._stream: FastImport | None = None
-        self._pending: list[tuple[str, bytes]] = []
+        self._pending: list[tuple[str, bytes, str]] = []
         self._pending_bytes = 0
         self._ready: list[Outcome] = []
         self._changed = 0
@@ -99,7 +99,7 @@ class VaultWriter:
             return
         if blob != known:
             outcome.editor = await self._editor_of(outcome.listed)
-            self._buffer(outcome.listed.path, data)
+            self._buffer(outcome.listed.path, data, blob)
         elif row and _is_as_listed(row, outcome):
             self._ledger.mark_unchanged(outcome.listed.object_id)
             return
@@ -132,11 +132,11 @@ class VaultWriter:
         if self._large and not self._dry_run and len(self._ready) >= self._batching.batch_size:
             await self._batch(self._take_ready())
 
-    def _buffer(self, name: str, data: bytes) -> None:
+    def _buffer(self, name: str, data: bytes, blob: str) -> None:
         self._changed += 1
         if self._dry_run:
             return
-        self._pending.append((name, data))
+        self._pending.append((name, data, blob))
         self._pending_bytes += len(data)
         if self._pending_bytes >= FLUSH_BYTES:
             self._flush()
@@ -278,10 +278,10 @@ class VaultWriter:
             )
         return self._stream
 
-    def _write_blobs(self, items: Sequence[tuple[str, bytes]]) -> None:
+    def _write_blobs(self, items: Sequence[tuple[str, bytes, str]]) -> None:
         stream = self._open()
-        for name, data in items:
-            stream.blob(data, name)
+        for name, data, blob in items:
+            stream.blob(data, name, oid=blob)
 
     def _commit(self, plan: Plan, kind: str, also: Mapping[str, Sequence[Record]] | None = None) -> None:
         """Content and meta in one stream; refs move only when both are written."""
