@@ -16,6 +16,7 @@ from nbvault.gitstore import meta, publish
 from nbvault.gitstore.epochs import Lineage, Successor
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import MetaDraft, Record, read_records
+from nbvault.gitstore.process import is_alive, this_process
 from nbvault.gitstore.reader import BlobReader, resolve
 from nbvault.gitstore.remote import PushRef, Remote
 from nbvault.gitstore.upkeep import RepositorySize, sizes
@@ -32,6 +33,8 @@ from nbvault.wiring import lease_of
 SHOWN_SESSIONS = 10
 # So many months of records are read to see how the vault grows.
 MONTHS = 4
+# A session tells the state store how far it is every five seconds.
+FOLLOW_EVERY_S = 2.0
 DRILL = "drill"
 """The action of a drill in the audit trail."""
 
@@ -212,6 +215,47 @@ def _from_vault(settings: Settings, vault: Vault, remote: RemoteHealth, notes: l
     except NbvaultError as error:
         notes.append(str(error))
         return Index((), (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A session at one look. `killed` says that it seems to run, but its process on this machine is gone."""
+
+    row: SessionRow
+    killed: bool = False
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is something to wait for."""
+        return self.row.status is Status.RUNNING and not self.killed
+
+
+def follow(settings: Settings, *, clock: Clock | None = None, every_s: float = FOLLOW_EVERY_S) -> Iterator[Seen]:
+    """The session that runs, at each look, until it has ended; nothing where none runs.
+
+    Raises:
+        StateError: the state store cannot be read.
+    """
+    clock = clock or SystemClock()
+    with StateManager(settings.state.connection_url(), clock=clock) as state:
+        running = [row for row in state.running() if row.repo_id in ("", str(settings.vault.remote))]
+        found = running[0] if running else None
+        while found is not None:
+            seen = Seen(found, found.status is Status.RUNNING and _is_gone(settings, found))
+            yield seen
+            if not seen.runs:
+                return
+            clock.wait(every_s)
+            found = state.session(found.session)
+
+
+def _is_gone(settings: Settings, row: SessionRow) -> bool:
+    """Whether the process of a session was on this machine, and is there no more."""
+    holder = row.metadata.get("holder", {})
+    here = this_process(settings.vault.path)
+    if holder.get("machine") != here.machine.split()[0]:
+        return False
+    return is_alive(replace(here, pid=int(holder["pid"]), started="")) is False
 
 
 def open_problems(settings: Settings) -> tuple[Problem, ...]:

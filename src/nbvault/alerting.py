@@ -13,18 +13,19 @@ from datetime import datetime
 
 from nbvault.administration import noting, write_note
 from nbvault.alarms import TESTED, ChannelName, Trouble
+from nbvault.backup.sessions import new_session_id
 from nbvault.channels import channels_of, policy_of
 from nbvault.clock import Clock, SystemClock, iso, parse_iso
-from nbvault.errors import ConfigurationError, NbvaultError, SessionInterrupted, StateError
+from nbvault.errors import ConfigurationError, LockedError, NbvaultError, SessionInterrupted
 from nbvault.gitstore.meta import Record
 from nbvault.lookout import Look, look_around
-from nbvault.model import SessionReport
+from nbvault.model import SessionReport, Status
 from nbvault.monitoring import wording
 from nbvault.monitoring.alerts import AlertManager, CheckReport
 from nbvault.monitoring.deliveries import Outbox, new_delivery
 from nbvault.settings import Settings, named
 from nbvault.state.alert_book import AlertBook
-from nbvault.state.store import AuditEvent, StateManager
+from nbvault.state.store import AuditEvent, SessionRow, StateManager
 from nbvault.state.values import Incident, Result
 from nbvault.trail import broken
 
@@ -130,22 +131,41 @@ def after_session(settings: Settings, report: SessionReport, *, say: Say, clock:
         say(f"{each.channel} was not told ({each.subject}): {each.detail}")
 
 
+def could_not_begin(settings: Settings, error: NbvaultError, *, say: Say, clock: Clock | None = None) -> None:
+    """Enter a session that ended before it had a name as one that failed, and tell of it.
+
+    Not one that found another at work, or that somebody stopped; nothing of this changes how it ended.
+    """
+    clock = clock or SystemClock()
+    if isinstance(error, LockedError | SessionInterrupted):
+        return
+    now = clock.now()
+    failed = SessionReport(new_session_id(now), Status.FAILED, error.exit_code, now, now, error=str(error))
+    row = SessionRow.of_report(failed, workspace_path=settings.workspace.root, repo_id=str(settings.vault.remote))
+    try:
+        with StateManager(settings.state.connection_url(), clock=clock) as state:
+            state.session_ended(row)
+    except NbvaultError as trouble:
+        say(f"The state store does not know of this failure: {trouble}")
+    after_session(settings, failed, say=say, clock=clock)
+
+
 def _check(
     settings: Settings, *, credentials: bool, report: SessionReport | None = None, say: Say, clock: Clock
 ) -> Outcome:
     notes: list[str] = []
-    with _opened_book(settings, notes, clock=clock) as state:
-        outbox = Outbox(state.alerts, channels_of(settings, clock=clock), clock=clock)
+    with _opened_book(settings, notes, clock=clock) as (usable, state):
+        outbox = Outbox(state.alerts, channels_of(usable, clock=clock), clock=clock)
         look = look_around(
-            settings, state, credentials=credentials, notes=notes, clock=clock, audit=lambda _, *seen: broken(*seen)
+            usable, state, credentials=credentials, notes=notes, clock=clock, audit=lambda _, *seen: broken(*seen)
         )
-        manager = AlertManager(state.alerts, outbox, policy_of(settings), clock=clock)
+        manager = AlertManager(state.alerts, outbox, policy_of(usable), clock=clock)
         if report is not None and wording.is_success(report):
-            _queue_success(settings, outbox, report, look, clock=clock)
+            _queue_success(usable, outbox, report, look, clock=clock)
         done = manager.check(look.facts, elsewhere=told_in(look.told))
         lines = _untold(state.alerts, {each.alert_id: each for each in told_in(look.told)})
         if lines and look.fresh:
-            _note(settings, lines, say=say, clock=clock)
+            _note(usable, lines, say=say, clock=clock)
     return Outcome(done, tuple(notes), tuple(outbox.channels))
 
 
@@ -156,17 +176,19 @@ def _queue_success(settings: Settings, outbox: Outbox, report: SessionReport, lo
 
 
 @contextmanager
-def _opened_book(settings: Settings, notes: list[str], *, clock: Clock) -> Iterator[StateManager]:
-    """The state store; where it cannot be used, an empty one in memory, for alerts must not wait for it."""
-    state = StateManager(settings.state.connection_url(), clock=clock)
+def _opened_book(settings: Settings, notes: list[str], *, clock: Clock) -> Iterator[tuple[Settings, StateManager]]:
+    """The state store, and settings that name it; where it cannot be used, an empty one in memory."""
     try:
+        state = StateManager(settings.state.connection_url(), clock=clock)
         state.open()
-    except StateError as error:
+    except NbvaultError as error:
         notes.append(f"The state store cannot be read: {error}")
+        memory = settings.state.model_copy(update={"url": "sqlite://", "password": None})
+        settings = settings.model_copy(update={"state": memory})
         state = StateManager("sqlite://", clock=clock)
         state.open()
     try:
-        yield state
+        yield settings, state
     finally:
         state.close()
 
@@ -258,7 +280,7 @@ def try_channel(settings: Settings, name: str, *, by: str, say: Say, clock: Cloc
         hint = f"Set it up in the section [{name}]; docs/alerts.md says how."
         raise ConfigurationError(f"The channel {name} is not configured.", hint=hint)
     now = clock.now()
-    with _opened_book(settings, [], clock=clock) as state:
+    with _opened_book(settings, [], clock=clock) as (usable, state):
         outbox = Outbox(state.alerts, channels, clock=clock)
         delivery = new_delivery(name, "test", wording.trial(name, by=by, at=now), at=now)
         result, detail = outbox.attempt(name, wording.trial(name, by=by, at=now))
@@ -266,7 +288,7 @@ def try_channel(settings: Settings, name: str, *, by: str, say: Say, clock: Cloc
         state.alerts.queue([delivery])
         state.alerts.settle(delivery.delivery_id, result if sent else Result.GIVEN_UP, detail, at=clock.now())
         event = AuditEvent(now, by, TESTED, name, "ok" if sent else "failed", detail)
-        recorded = _record(settings, event, say=say, clock=clock)
+        recorded = _record(usable, event, say=say, clock=clock)
     return Tested(name, sent, detail, recorded)
 
 

@@ -64,7 +64,7 @@ def main() -> None:
     Raises:
         SystemExit: the task failed; the code is that of the command.
     """
-    outcome = run(sys.argv[1:])
+    outcome = run(sys.argv[1:], attention=lambda found: tell_at_once(found, sys.argv[1:]))
     if not outcome.succeeded:
         raise SystemExit(outcome.exit_code)
 
@@ -84,6 +84,16 @@ def run(
     if attention is not None and outcome.needs_attention:
         attention(outcome)
     return outcome
+
+
+def tell_at_once(outcome: Outcome, arguments: Sequence[str]) -> None:
+    """Look at the alerts now, rather than within the hour; a sync has done so itself."""
+    if outcome.command in ("sync", "alerts"):
+        return
+    words = [*arguments, ""]
+    named = [[word, words[place + 1]] for place, word in enumerate(words) if word == "--config"]
+    joined = [[word] for word in words if word.startswith("--config=")]
+    _in_peace(lambda: command_line.run(["alerts", "check", *next(iter([*named, *joined]), [])]))
 
 
 def _in_peace(work: Callable[[], int]) -> int:

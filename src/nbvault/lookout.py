@@ -12,7 +12,7 @@ from nbvault.backup.sessions import growth_of
 from nbvault.clock import Clock, parse_iso
 from nbvault.credentials import renews_itself
 from nbvault.credentials import status as credential_status
-from nbvault.errors import NbvaultError, SessionInterrupted, StateError
+from nbvault.errors import LockedError, NbvaultError, SessionInterrupted, StateError
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.restores import BRANCH, RECEIPT, opened_restores
 from nbvault.gitstore.vault import Vault
@@ -232,13 +232,18 @@ def _with_state(settings: Settings, state: StateManager, facts: Facts, notes: li
         notes.append(f"The state store cannot be read: {error}")
         return facts
     known = {each.session for each in facts.sessions}
-    own = [_of_row(row) for row in rows if row.session not in known and not row.metadata.get("dry_run")]
+    own = [_of_row(row) for row in rows if row.session not in known and _counts(row)]
     ended = [each for each in own if each.status is not Status.RUNNING]
     return replace(
         facts,
         sessions=tuple(in_order([*facts.sessions, *ended], facts.now)),
         running=tuple(each for each in own if each.status is Status.RUNNING),
     )
+
+
+def _counts(row: SessionRow) -> bool:
+    """A dry run is no backup; one that found another session at work says nothing of the backup."""
+    return not row.metadata.get("dry_run") and row.metadata.get("exit_code") != LockedError.exit_code
 
 
 def in_order(sessions: Iterable[Session], now: datetime) -> list[Session]:

@@ -25,10 +25,16 @@ _FIELDS = ("tag", "pushed", "resumed", "dry_run", "notes")
 @click.command("status")
 @config_option
 @json_option
-def command(*, as_json: bool) -> None:
+@click.option("--watch", "watching", is_flag=True, help="Show the session that runs, wherever it does, until it ends.")
+def command(*, as_json: bool, watching: bool) -> None:
     """How the last sessions ended, what is protected, and what waits for you."""
     from nbvault.administration import look_at
 
+    if watching:
+        from nbvault.cli.watch import watch
+
+        watch(load(), as_json=as_json)
+        return
     health = look_at(load())
     if as_json:
         output.emit(_as_json(health))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from nbvault.cli import output
@@ -10,6 +12,10 @@ from nbvault.cli.output import number, shown
 from nbvault.clock import SystemClock
 from nbvault.errors import NbvaultError, SessionInterrupted
 from nbvault.model import Problem, SessionReport, State, Status
+
+if TYPE_CHECKING:
+    from nbvault.backup.surroundings import SyncOptions
+    from nbvault.settings import Settings
 
 SHOWN_PROBLEMS = 20
 SHOWN_NOTES = 20
@@ -35,14 +41,12 @@ def command(*, full: bool, dry_run: bool, accept_deletions: str, message: str, e
 
     Ends with 0 if everything is saved, 3 if something is not, 4 if deletions are held until you accept them.
     """
+    from nbvault.alerting import after_session
     from nbvault.backup.surroundings import SyncOptions
-    from nbvault.cli.progress import on_screen
-    from nbvault.wiring import Engine, run_sync
 
     settings = load()
     asked = SyncOptions(full=full, dry_run=dry_run, accept_deletions=accept_deletions, message=message)
-    with on_screen() as screen:
-        report = run_sync(settings, asked, screen, engine=Engine(engine))
+    report = _run(settings, asked, engine)
     with output.unless_nobody_reads():
         if report.error:
             output.complain(report.error)
@@ -50,7 +54,26 @@ def command(*, full: bool, dry_run: bool, accept_deletions: str, message: str, e
             output.emit(report.as_json())
         else:
             tell(report)
+    # Last, so that nobody waits for a mail server to read what came of it.
+    after_session(settings, report, say=output.note)
     return report.exit_code
+
+
+def _run(settings: Settings, asked: SyncOptions, engine: str) -> SessionReport:
+    from nbvault.alerting import could_not_begin
+    from nbvault.cli.following import followed, last_word
+    from nbvault.cli.progress import on_screen
+    from nbvault.wiring import Engine, run_sync
+
+    try:
+        with on_screen() as screen, followed(settings, screen, say=output.note) as following:
+            report = run_sync(settings, asked, following, engine=Engine(engine))
+            following.ended = last_word(report)
+    except NbvaultError as error:
+        if not asked.dry_run:
+            could_not_begin(settings, error, say=output.note)
+        raise
+    return report
 
 
 def failed_report(failure: NbvaultError) -> SessionReport:

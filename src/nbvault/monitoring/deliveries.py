@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from nbvault.clock import Clock
-from nbvault.errors import NbvaultError
+from nbvault.errors import NbvaultError, SessionInterrupted
 from nbvault.notify.errors import DeliveryFailed
 from nbvault.notify.message import Message
 from nbvault.state.values import Delivery, Result
@@ -122,6 +122,8 @@ class Outbox:
                     break
                 self._clock.wait(pause_s)
                 pause_s *= 2
+            except SessionInterrupted:
+                raise
             except NbvaultError as error:
                 return Result.WAITING, str(error)
         return Result.WAITING, str(why)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import urllib.error
 import urllib.request
@@ -70,8 +71,7 @@ class Poster:
             AuthenticationError: the reference leads to nothing.
         """
         url = secret.reveal()
-        parts = urlsplit(url)
-        if not parts.hostname or (parts.scheme != "https" and not is_loopback(parts.hostname)) or "\n" in url:
+        if not _is_address(url):
             hint = f"Put the whole address of the webhook, which begins with https://, into {secret.reference}."
             raise ConfigurationError(f"{self._key} leads to no address of a webhook.", hint=hint)
         return url
@@ -107,12 +107,20 @@ class Poster:
         if isinstance(reason, ssl.SSLCertVerificationError):
             hint = "If a private authority signs certificates here, name it as network.ca_file."
             return DeliveryFailed(f"The certificate of {self._service} is not trusted.", hint=hint)
-        if isinstance(error, ValueError):
-            return DeliveryFailed(f"The address of {self._service} is none.", hint=f"Check {self._key}.")
         words = getattr(reason, "strerror", "") or type(reason).__name__
         host = urlsplit(url).hostname
         hint = "Check the network, firewalls and the proxy settings."
         return DeliveryFailed(f"{self._service} at {host} cannot be reached: {words}.", hint=hint, retryable=True)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        there = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    secret = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    return there and secret and re.fullmatch(r"[\x21-\x7e]+", text) is not None
 
 
 def trust(ca_file: str) -> ssl.SSLContext:

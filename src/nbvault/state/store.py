@@ -117,6 +117,11 @@ class StateManager:
         """The last sessions, newest first."""
         return self._select_sessions(sa.select(sync_sessions).order_by(*_NEWEST_FIRST).limit(limit))
 
+    def session(self, session: str) -> SessionRow | None:
+        """A session by its name."""
+        with self._database.reading() as connection:
+            return _session(connection, session)
+
     def last_session(self) -> SessionRow | None:
         """The session that started last, however it ended."""
         return next(iter(self.sessions(limit=1)), None)

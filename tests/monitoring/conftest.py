@@ -1,0 +1,5 @@
+"""Real databases for the state store."""
+
+from database_places import postgres, url
+
+__all__ = ["postgres", "url"]
