@@ -230,7 +230,7 @@ class Seen:
         return self.row.status is Status.RUNNING and not self.killed
 
 
-def follow(settings: Settings, *, clock: Clock | None = None, every_s: float = FOLLOW_EVERY_S) -> Iterator[Seen]:
+def watch_session(settings: Settings, *, clock: Clock | None = None, every_s: float = FOLLOW_EVERY_S) -> Iterator[Seen]:
     """The session that runs, at each look, until it has ended; nothing where none runs.
 
     Raises:

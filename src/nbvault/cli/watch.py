@@ -25,10 +25,10 @@ LINE_EVERY_S = 10.0
 
 def watch(settings: Settings, *, as_json: bool, clock: Clock | None = None) -> None:
     """Show the running session until it ends; lines that are refreshed in a terminal, otherwise one now and then."""
-    from nbvault.administration import follow
+    from nbvault.administration import watch_session
 
     clock = clock or SystemClock()
-    looks = follow(settings, clock=clock)
+    looks = watch_session(settings, clock=clock)
     if as_json:
         last: Any = None
         for seen in looks:

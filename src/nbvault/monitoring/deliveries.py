@@ -6,6 +6,7 @@ alone until the next.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ PAUSE_S = 2.0
 # Nobody waits longer than that for one channel; whoever asks for more is asked again by the next check.
 LONGEST_PAUSE_S = 30.0
 GIVE_UP_AFTER = timedelta(days=3)
+_NUMBERS = itertools.count()
 
 
 class Channel(Protocol):
@@ -59,7 +61,8 @@ class Tried(NamedTuple):
 
 def new_delivery(channel: str, kind: str, message: Message, *, at: datetime, alert_id: str = "") -> Delivery:
     """A message for a channel, not delivered yet."""
-    name = f"{at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(6)}"
+    # Those of one check sort as they were written.
+    name = f"{at:%Y%m%dT%H%M%SZ}-{next(_NUMBERS):06d}-{secrets.token_hex(6)}"
     return Delivery(name, alert_id, channel, kind, message.as_json(), created_at=at, attempted_at=at)
 
 
