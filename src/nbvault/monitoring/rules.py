@@ -270,7 +270,10 @@ def _secrets_found(facts: Facts, _limits: Thresholds) -> Verdict | None:
     last = facts.last_whole
     if last is None:
         return None
-    return Verdict(last.secrets > 0, f"Session {last.session} found {last.secrets:,} credentials.", last.session)
+    if last.secrets:
+        return Verdict(True, f"Session {last.session} found {last.secrets:,} credentials.", last.session)
+    told = f"Session {last.session} found no new ones; those found before stay in the vault's history: revoke them."
+    return Verdict(False, told, last.session)
 
 
 # --- low -------------------------------------------------------------------------------------------------------------
@@ -410,8 +413,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         _T.SECRETS_FOUND,
         _M,
-        "Notebooks hold credentials",
-        "Revoke them, and move them into a secret scope.",
+        "Credentials were found in notebooks",
+        "'nbvault problems secrets' names them: revoke them, and move them into a secret scope.",
         _secrets_found,
     ),
     Rule(
