@@ -322,6 +322,19 @@ class SessionReport:
         return found | ({"error": self.error} if self.error else {})
 
 
+class Stage(NamedTuple):
+    """A part of a session, and when it was: ``open``, ``survey`` (listing and exporting), ``commit``, ``publish``."""
+
+    name: str
+    started_at: datetime
+    ended_at: datetime
+
+    @property
+    def duration_s(self) -> float:
+        """How long it took."""
+        return (self.ended_at - self.started_at).total_seconds()
+
+
 class Secret(NamedTuple):
     """A credential that was found in a notebook, as it may be shown: `masked`, and named by its `fingerprint`.
 

@@ -7,13 +7,13 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Protocol, TypeVar
 
 from nbvault.auth import AuthenticationManager
-from nbvault.backup.engine import GitSyncEngine
+from nbvault.backup.engine import COMMITTING, PUBLISHING, GitSyncEngine
 from nbvault.backup.scope import Scope
 from nbvault.backup.surroundings import Surroundings, SyncOptions, SyncSettings, Workspace
 from nbvault.backup.survey import Survey
@@ -34,7 +34,8 @@ from nbvault.gitstore.upkeep import (
 )
 from nbvault.gitstore.vault import Vault
 from nbvault.hosting import SessionHost
-from nbvault.model import Person, SessionReport
+from nbvault.metering import tell_telemetry
+from nbvault.model import Person, SessionReport, Stage
 from nbvault.opening import opened_vault
 from nbvault.settings import Deletions, ExportFormat, Settings
 from nbvault.state.store import AuditEvent, SessionRow, StateManager
@@ -49,6 +50,8 @@ REPACK_ABOVE_PACKS = 20
 UPKEEP_S = 60.0
 # How often dashboards see a running session move.
 PROGRESS_EVERY_S = 5.0
+
+_STAGES = {COMMITTING: "commit", PUBLISHING: "publish"}
 
 T = TypeVar("T")
 
@@ -80,8 +83,25 @@ class Recorder:
     screen: Screen
     state: StateManager
     settings: Settings
+    clock: Clock
     session: str = ""
     survey: Survey | None = None
+    stages: list[Stage] = field(default_factory=list)
+    _now: tuple[str, datetime] | None = None
+
+    def __post_init__(self) -> None:
+        self._enter("open")
+
+    def _enter(self, name: str) -> None:
+        """The stage before this one has ended."""
+        now = self.clock.now()
+        if self._now is not None:
+            self.stages.append(Stage(*self._now, now))
+        self._now = (name, now) if name else None
+
+    def ended(self) -> None:
+        """The last stage has ended."""
+        self._enter("")
 
     def began(self, session: str, started_at: datetime) -> None:
         self.session = session
@@ -97,10 +117,13 @@ class Recorder:
             )
 
     def watch(self, survey: Survey) -> None:
+        self._enter("survey")
         self.survey = survey
         self.screen.watch(survey)
 
     def stage(self, text: str) -> None:
+        if text in _STAGES:
+            self._enter(_STAGES[text])
         self.screen.stage(text)
 
     def progressed(self) -> None:
@@ -173,9 +196,11 @@ def run_sync(
     state = opened_state(settings, screen, clock=clock)
     try:
         with opened_vault(settings, writing=True, clock=clock, auth=auth) as vault:
-            recorder = Recorder(screen, state, settings)
+            recorder = Recorder(screen, state, settings, clock)
             report, trail = _run_to_its_end(_session(recorder, vault, options, auth, clock=clock, engine=engine))
+            recorder.ended()
             _remember(recorder, vault, report, trail, clock=clock)
+            tell_telemetry(settings, report, recorder.stages, state, say=screen.stage)
             _keep_up(vault, screen, clock)
         return report
     finally:

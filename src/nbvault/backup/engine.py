@@ -42,6 +42,7 @@ from nbvault.workspace.errors import DeadlineExceeded
 
 # How often a session judges the workspace anew because another nbvault pushed meanwhile.
 ATTEMPTS = 3
+COMMITTING, PUBLISHING = "Committing", "Pushing and confirming"
 
 RECORDS_LOST = (
     "The vault has conclusions but no records of its notebooks: its branch nbvault/meta is gone. Everything was saved "
@@ -189,7 +190,7 @@ class GitSyncEngine:
         writer = self._writer
         if writer is None:
             raise VerificationError("A session without a writer has nothing to conclude.")
-        self._around.watcher.stage("Committing")
+        self._around.watcher.stage(COMMITTING)
         await writer.finish(plan, also=self._found_out())
         writer.close()
         ending.commits = writer.commits
@@ -204,7 +205,7 @@ class GitSyncEngine:
             self._options.message,
             taken_up,
         )
-        self._around.watcher.stage("Pushing and confirming")
+        self._around.watcher.stage(PUBLISHING)
         published = await self._stopping.blocking(lambda: conclusion.publish(summary))
         ending.growth = await self._stopping.blocking(lambda: growth_since(self._vault, self._history.growth))
         report = ending.report(ended_well(ending, published))

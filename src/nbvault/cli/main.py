@@ -37,6 +37,7 @@ COMMANDS = {
     "verify": "Compare the vault with the workspace.",
     "drill": "Prove that the vault can be restored, on a sample.",
     "compare": "Compare an exported folder with the vault.",
+    "metrics": "The numbers of the last session, for Prometheus.",
     "doctor": "Whether everything that a backup needs is in order.",
     "convert": "The vault as Git folders in the workspace.",
     "rollback": "Take a conversion back.",

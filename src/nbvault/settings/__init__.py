@@ -12,6 +12,7 @@ from nbvault.settings.load import (
     environment_with,
     load_settings,
     without_settings,
+    without_vendor_statistics,
 )
 from nbvault.settings.secret import Context, Secret, SecretStore
 from nbvault.settings.sections import (
@@ -32,6 +33,7 @@ from nbvault.settings.sections import (
     StateSection,
     SyncSection,
     TeamsSection,
+    TelemetrySection,
     VaultAuth,
     VaultSection,
     WorkspaceSection,
@@ -61,6 +63,7 @@ __all__ = [
     "StateSection",
     "SyncSection",
     "TeamsSection",
+    "TelemetrySection",
     "VaultAuth",
     "VaultSection",
     "WorkspaceSection",
@@ -71,4 +74,5 @@ __all__ = [
     "load_settings",
     "named",
     "without_settings",
+    "without_vendor_statistics",
 ]

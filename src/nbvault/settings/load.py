@@ -86,6 +86,11 @@ def without_settings(environment: Mapping[str, str] | None = None) -> dict[str, 
     return {name: value for name, value in given.items() if not name.startswith(("NBVAULT_", "DATABRICKS_"))}
 
 
+def without_vendor_statistics() -> None:
+    """Keep the exporter of Azure Monitor from sending its vendor statistics; it asks only the environment."""
+    os.environ["APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL"] = "true"
+
+
 def _find(config: Path | None, environment: Mapping[str, str], cwd: Path) -> Path | None:
     named = config or (Path(environment["NBVAULT_CONFIG"]) if environment.get("NBVAULT_CONFIG") else None)
     file = cwd / (named.expanduser() if named else FILE_NAME)

@@ -41,6 +41,7 @@ from nbvault.settings.told_checks import (
     Mailboxes,
     MailHost,
     OfFive,
+    OptionalAddress,
     Port,
     Positive,
     RuleNames,
@@ -209,6 +210,19 @@ class ScreeningSection(_Section):
     allow: Fingerprints = ()
 
 
+class TelemetrySection(_Section):
+    """Where the numbers of each session go; what is not named gets none. `timeout_s` is for all of them together.
+
+    `otlp_headers` is a reference to ``name=value,other=value``.
+    """
+
+    otlp: OptionalAddress = ""
+    otlp_headers: Reference = None
+    azure_monitor: Reference = None
+    prometheus_file: OptionalPath = None
+    timeout_s: Seconds = 5.0
+
+
 class MailSecurity(str, Enum):
     """How the connection to the mail server becomes secret: after a greeting, from its start, or (here only) never."""
 
@@ -299,6 +313,7 @@ class Settings(_Section):
     sync: SyncSection
     export: ExportSection
     screening: ScreeningSection
+    telemetry: TelemetrySection
     azure: AzureSection
     network: NetworkSection
     alerts: AlertsSection

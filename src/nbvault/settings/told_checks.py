@@ -81,6 +81,7 @@ def _number(value: object) -> object:
 ChannelNames = Annotated[tuple[str, ...], BeforeValidator(_only(ChannelName, "channels"))]
 RuleNames = Annotated[tuple[str, ...], BeforeValidator(_only(Trouble, "rules of alerts"))]
 Address = Annotated[str, BeforeValidator(_address)]
+OptionalAddress = Annotated[str, BeforeValidator(lambda value: _address(value) if value else "")]
 MailHost = Annotated[str, BeforeValidator(_mail_host)]
 Mailbox = Annotated[str, BeforeValidator(_mailbox)]
 Mailboxes = Annotated[tuple[str, ...], BeforeValidator(_mailboxes)]

@@ -170,7 +170,7 @@ class SessionRow:
 
 
 _COUNTS = tuple(each.name for each in fields(Counts))
-_KEPT = ("exit_code", "requests", "commits", "tag", "pushed", "resumed", "dry_run", "notes")
+_KEPT = ("exit_code", "requests", "commits", "tag", "pushed", "resumed", "dry_run", "notes", "secrets", "growth")
 
 
 def _recorded_errors(record: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
@@ -205,4 +205,6 @@ def _metadata(report: SessionReport) -> dict[str, Any]:
         "resumed": report.resumed,
         "dry_run": report.dry_run,
         "notes": list(report.notes),
+        "secrets": len(report.secrets),
+        "growth": report.growth._asdict() if report.growth else None,
     }
