@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from cli_places import CLEAN, notebooks
+from entra_places import SECRET, azure_settings, local_entra
 from flow.places import Quiet
 from nbvault.administration import noting, write_note
 from nbvault.backup.surroundings import SyncOptions
-from nbvault.clock import SystemClock
+from nbvault.clock import SystemClock, iso
 from nbvault.diagnosis import run_doctor
 from nbvault.gitstore.lease import Holder, Lease
 from nbvault.gitstore.remote import Remote
@@ -202,6 +203,61 @@ def test_a_backup_that_has_not_run_for_days(patient: Patient) -> None:
     found = wrong(patient.checks(ahead=timedelta(days=3)))
     assert set(found) == {"last session", "clock"}
     assert "job or timer" in found["last session"].hint
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted"])
+def test_a_session_that_did_not_end_well(patient: Patient, status: str) -> None:
+    """The vault's record of the last session is told with what it said."""
+    patient.sync()
+    ended = {"session": "20261121T020000Z-ffffff", "status": status, "ended_at": iso(SystemClock().now())}
+    settings, event = patient.settings(), AuditEvent(SystemClock().now(), "dana", "a session", "vault", "ok")
+    with noting(settings, say=print, clock=SystemClock()) as (vault, _):
+        write_note(settings, vault, [event], records={"sessions": [{**ended, "error": "The disk is full."}]})
+    found = only(patient.checks(), "last session")
+    assert f"ended {status}" in found.detail
+    assert "The disk is full." in found.detail
+
+
+def test_the_nightly_job(patient: Patient) -> None:
+    """That it is not there is no fault; a paused one, two of them, and jobs that may not be seen are."""
+    assert "is to be seen" in next(check.detail for check in patient.checks() if check.name == "job")
+    due = {"quartz_cron_expression": "0 0 2 * * ?", "timezone_id": "UTC", "pause_status": "PAUSED"}
+    first = patient.emulator.job("nbvault sync", schedule=due)
+    assert "Resume it" in only(patient.checks(), "job").hint
+    patient.emulator.job("nbvault sync", schedule=due)
+    assert "both would write" in only(patient.checks(), "job").detail
+    patient.emulator.faults({"kind": "status", "status": 403, "match": {"endpoint": "jobs-list"}})
+    assert "CAN VIEW" in only(patient.checks(), "job").hint
+    assert first
+
+
+def test_a_nightly_job_that_runs(patient: Patient) -> None:
+    """What its schedule is and how its last run ended is told; a failed run is a fault."""
+    due = {"quartz_cron_expression": "0 0 2 * * ?", "timezone_id": "UTC", "pause_status": "UNPAUSED"}
+    job = patient.emulator.job("nbvault sync", schedule=due)
+    patient.emulator.job_run(job, "SUCCESS")
+    assert "its last run ended SUCCESS" in next(check.detail for check in patient.checks() if check.name == "job")
+    patient.emulator.job_run(job, "FAILED")
+    assert "Look at the log of run" in only(patient.checks(), "job").hint
+
+
+def test_a_key_vault_that_cannot_be_reached(patient: Patient, tmp_path: Path) -> None:
+    """The token cannot be had: which vault, and what to check."""
+    with local_entra(tmp_path) as entra:
+        keys = {
+            **azure_settings(entra),
+            "azure.client_secret": "env:SECRET",
+            "azure.key_vault_url": "https://127.0.0.1:1",
+        }
+        variables = {f"NBVAULT_{name.replace('.', '__').upper()}": value for name, value in keys.items()}
+        given = {
+            "SECRET": SECRET,
+            "SSL_CERT_FILE": str(entra.certificate),
+            "NBVAULT_VAULT__TOKEN": "keyvault:vault1/pat",
+        }
+        found = only(patient.checks(**given, **variables), "git credential")
+    assert "The key vault vault1 cannot be reached" in found.detail
+    assert "may reach" in found.hint
 
 
 def test_a_held_lease(patient: Patient) -> None:

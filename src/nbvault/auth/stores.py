@@ -178,7 +178,10 @@ class KeyVaultSecrets(_Remembering):
                 return _read_vault_answer(answer.status_code, answer.text(), name)
         except (AzureError, OSError) as error:
             said = next(iter(str(error).splitlines()), type(error).__name__)
-            raise AuthenticationError(f"The key vault {vault} cannot be reached: {said.rstrip('.')}.") from None
+            raise AuthenticationError(
+                f"The key vault {vault} cannot be reached: {said.rstrip('.')}.",
+                hint=f"Check its name, and that this machine may reach {base} and sign in to Microsoft Entra.",
+            ) from None
 
 
 def _scope_of(base: str) -> str:
