@@ -75,6 +75,7 @@ class Identity(NamedTuple):
     user_id: str
     user_name: str
     is_admin: bool
+    groups: tuple[str, ...] = ()
 
 
 class Person(NamedTuple):

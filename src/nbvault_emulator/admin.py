@@ -17,6 +17,7 @@ from nbvault_emulator.git_server import GitServer
 from nbvault_emulator.http import Request, Response
 from nbvault_emulator.journal import Journal
 from nbvault_emulator.organisation import AUDIENCE, Organisation
+from nbvault_emulator.token_api import TokenApi
 from nbvault_emulator.world import NOTEBOOK, Node, World, WorldError
 
 ADMIN_PATH = "/_admin"
@@ -43,6 +44,7 @@ class AdminApi:
             ("POST", "repository"): self._make_repository,
             ("POST", "azuredevops"): self._change_organisation,
             ("POST", "token"): self._mint,
+            ("POST", "user-token"): self._make_user_token,
         }
 
     def answer(self, request: Request) -> Response:
@@ -78,6 +80,13 @@ class AdminApi:
             lifetime_s=float(wanted.get("lifetime_s", 3600)),
         )
         return json_response({"token": token})
+
+    def _make_user_token(self, request: Request) -> Response:
+        name = _object(_body(request)).get("userName")
+        if not isinstance(name, str) or not name:
+            raise ValueError("userName is missing.")
+        self._journal.commit([{"op": "user", "userName": name}])
+        return json_response({"token": TokenApi(self._organisation).make(name)["token"]})
 
     def _batch(self, request: Request) -> Response:
         operations = [_object(one) for one in _list(_body(request))]

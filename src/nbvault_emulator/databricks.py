@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from nbvault_emulator import answers, exports, imports, scim
-from nbvault_emulator.faults import Fault
+from nbvault_emulator.faults import Fault, Views
 from nbvault_emulator.gate import Answer, Gate
 from nbvault_emulator.http import Request, Response
 from nbvault_emulator.journal import Journal
@@ -19,6 +19,7 @@ from nbvault_emulator.world import DIRECTORY, NOTEBOOK, Node, User, World, World
 
 _BASE = "/api/2.0/workspace/"
 Query = dict[str, str]
+Handler = Callable[[Request, Query, Views], Response]
 
 
 def parse_query(query: str) -> Query:
@@ -57,7 +58,7 @@ class WorkspaceApi:
         self._oauth = oauth
         self._token_api = tokens
         self.tokens: dict[bytes, User] = {b"Bearer " + token.encode(): world.me}
-        self._routes: dict[tuple[str, str], tuple[str, Callable[[Request, Query], Response]]] = {
+        self._routes: dict[tuple[str, str], tuple[str, Handler]] = {
             ("GET", "list"): ("list", self._list),
             ("GET", "get-status"): ("get-status", self._get_status),
             ("GET", "export"): ("export", self._export),
@@ -85,19 +86,19 @@ class WorkspaceApi:
         if path.startswith(TOKEN_PATH):
             return self._gate.pass_through("other", path, lambda _: self._token_api.answer(request))
         if route is not None:
-            return self._call(route[0], route[1], request, query)
+            return self._call(route, request, query, user.user_name)
         if is_scim:
-            admin = self._gate.faults.views.admin
             return self._gate.pass_through(
-                endpoint, path, lambda _: scim.answer(self._world, user, path, query, admin=admin)
+                endpoint,
+                path,
+                lambda _: scim.answer(self._world, user, path, query, admin=self._views(user.user_name).admin),
             )
         if call is not None:
             return self._gate.pass_through(endpoint, call.about, call.answer)
         return self._gate.pass_through(endpoint, path, lambda _: _no_endpoint(request))
 
-    def _call(
-        self, endpoint: str, handler: Callable[[Request, Query], Response], request: Request, query: Query
-    ) -> Answer:
+    def _call(self, route: tuple[str, Handler], request: Request, query: Query, who: str) -> Answer:
+        endpoint, handler = route
         about = query.get("path", "")
         if endpoint == "export" and self._is_folder(about):
             endpoint = "export-folder"
@@ -105,17 +106,24 @@ class WorkspaceApi:
             about = _path_in_body(request)
         if endpoint == "export-folder":
             return self._gate.pass_through(
-                endpoint, _normal_or_raw(about), lambda fired: self._export(request, query, fired)
+                endpoint, _normal_or_raw(about), lambda fired: self._export(request, query, self._views(who), fired)
             )
-        return self._gate.pass_through(endpoint, _normal_or_raw(about), lambda _: handler(request, query))
+        # What is seen is decided when the answer is made: a fault may have changed it on the way.
+        return self._gate.pass_through(
+            endpoint, _normal_or_raw(about), lambda _: handler(request, query, self._views(who))
+        )
+
+    def _views(self, who: str) -> Views:
+        return self._gate.faults.views_of(who)
 
     def _is_folder(self, path: str) -> bool:
         node = self._world.find(normal_path(path)[0]) if path.startswith("/") else None
         return node is not None and node.kind == DIRECTORY
 
     def _by_token(self, header: bytes) -> User | None:
-        """Whoever holds a token that was made since, by OAuth or by hand, is who the first one is."""
-        return self._world.me if self._oauth.holds(header) or self._token_api.holds(header) else None
+        """Who holds a token that was made since: the person it was made for, else who the first caller is."""
+        holder = "" if self._oauth.holds(header) else self._token_api.holder(header)
+        return self._world.user(holder) if holder else None if holder is None else self._world.me
 
     def _refuse(self, endpoint: str, request: Request) -> Response:
         if request.headers.get(b"authorization"):
@@ -129,12 +137,11 @@ class WorkspaceApi:
     def _well_known(self, _faults: list[Fault]) -> Response:
         return answers.json_response({"oidc_endpoint": f"{self._url}/oidc", "workspace_id": "123", "cloud": "Azure"})
 
-    def _visible(self, query: Query) -> tuple[Node, str, bool]:
+    def _visible(self, query: Query, views: Views) -> tuple[Node, str, bool]:
         asked = query.get("path", "")
         if not asked:
             raise imports.invalid("Missing required field: path")
         path, prefixed = normal_path(asked)
-        views = self._gate.faults.views
         node = self._world.find(path)
         if node is None or (views.active and views.hidden(path)):
             raise missing(asked)
@@ -142,64 +149,61 @@ class WorkspaceApi:
             raise WorldError(403, "PERMISSION_DENIED", f"User does not have permission to read {asked}.")
         return node, path, prefixed
 
-    def _list(self, _request: Request, query: Query) -> Response:
-        node, path, prefixed = self._visible(query)
+    def _list(self, _request: Request, query: Query, views: Views) -> Response:
+        node, path, prefixed = self._visible(query, views)
         after = query.get("notebooks_modified_after")
-        if node.is_folder and not (prefixed or after or self._gate.faults.views.active):
+        if node.is_folder and not (prefixed or after or views.active):
             return Response(200, self._world.listing(node))
         start = path if path.endswith("/") else path + "/"
         if not node.is_folder:
-            entries = [self._entry(node, path, prefixed=prefixed)]
+            entries = [_entry(views, node, path, prefixed=prefixed)]
         else:
-            entries = self._entries(node, start, prefixed=prefixed, after=_milliseconds(after))
+            entries = self._entries(node, start, views, prefixed=prefixed, after=_milliseconds(after))
         return answers.json_response({"objects": entries} if entries else {})
 
-    def _entries(self, node: Node, start: str, *, prefixed: bool, after: int) -> list[dict[str, Any]]:
-        hidden = self._gate.faults.views.hidden
+    def _entries(self, node: Node, start: str, views: Views, *, prefixed: bool, after: int) -> list[dict[str, Any]]:
         return [
-            self._entry(child, start + child.name, prefixed=prefixed)
+            _entry(views, child, start + child.name, prefixed=prefixed)
             for child in self._world.children(node).values()
-            if not hidden(start + child.name) and not (child.kind == NOTEBOOK and child.modified_at < after)
+            if not views.hidden(start + child.name) and not (child.kind == NOTEBOOK and child.modified_at < after)
         ]
 
-    def _entry(self, node: Node, path: str, *, prefixed: bool) -> dict[str, Any]:
-        entry: dict[str, Any] = json.loads(describe(node, "/Workspace" + path if prefixed else path))
-        return self._gate.faults.views.retime(path, entry)
-
-    def _get_status(self, _request: Request, query: Query) -> Response:
-        node, path, prefixed = self._visible(query)
-        entry = self._entry(node, path, prefixed=prefixed)
+    def _get_status(self, _request: Request, query: Query, views: Views) -> Response:
+        node, path, prefixed = self._visible(query, views)
+        entry = _entry(views, node, path, prefixed=prefixed)
         if query.get("return_export_info") == "true" and node.kind == NOTEBOOK:
             entry["repos_export_format"] = "JUPYTER" if node.format == "IPYNB" else "SOURCE"
         return answers.json_response(entry)
 
-    def _export(self, _request: Request, query: Query, faults: Sequence[Fault] = ()) -> Response:
-        node, _, _ = self._visible(query)
+    def _export(self, _request: Request, query: Query, views: Views, faults: Sequence[Fault] = ()) -> Response:
+        node, _, _ = self._visible(query, views)
         direct = query.get("direct_download") == "true"
         form = query.get("format") or "SOURCE"
-        return exports.export(
-            self._world, node, form, direct=direct, unseen=self._gate.faults.views.unreadable, faults=faults
-        )
+        return exports.export(self._world, node, form, direct=direct, unseen=views.unreadable, faults=faults)
 
-    def _import(self, request: Request, _query: Query) -> Response:
+    def _import(self, request: Request, _query: Query, views: Views) -> Response:
         fields, content = imports.fields_of(request)
-        return self._commit(imports.operation(fields, content))
+        return self._commit(imports.operation(fields, content), views)
 
-    def _mkdirs(self, request: Request, _query: Query) -> Response:
-        self._commit({"op": "mkdirs", "path": imports.json_body(request).get("path")})
+    def _mkdirs(self, request: Request, _query: Query, views: Views) -> Response:
+        self._commit({"op": "mkdirs", "path": imports.json_body(request).get("path")}, views)
         return answers.json_response({})
 
-    def _delete(self, request: Request, _query: Query) -> Response:
+    def _delete(self, request: Request, _query: Query, views: Views) -> Response:
         fields = imports.json_body(request)
-        self._commit({"op": "delete", "path": fields.get("path"), "recursive": fields.get("recursive") is True})
+        self._commit({"op": "delete", "path": fields.get("path"), "recursive": fields.get("recursive") is True}, views)
         return answers.json_response({})
 
-    def _commit(self, operation: dict[str, Any]) -> Response:
-        views = self._gate.faults.views
+    def _commit(self, operation: dict[str, Any], views: Views) -> Response:
         path = str(operation.get("path"))
         if views.active and (views.hidden(path) or views.forbidden(path)):
             raise WorldError(403, "PERMISSION_DENIED", f"User does not have permission to change {path}.")
         return answers.json_response(self._journal.commit([operation])[0])
+
+
+def _entry(views: Views, node: Node, path: str, *, prefixed: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = json.loads(describe(node, "/Workspace" + path if prefixed else path))
+    return views.retime(path, entry)
 
 
 def _no_endpoint(request: Request) -> Response:

@@ -183,7 +183,16 @@ class FaultSet:
         self._buckets: dict[int, tuple[float, float]] = {}
         self._events = [fault for fault in parsed if fault.kind not in _VIEW_KINDS]
         self.active = bool(self._events)
-        self.views = Views([fault for fault in parsed if fault.kind in _VIEW_KINDS])
+        self._views = [fault for fault in parsed if fault.kind in _VIEW_KINDS]
+        self._personal: dict[str, Views] = {}
+        self.views = Views([fault for fault in self._views if not fault.text("user")])
+
+    def views_of(self, user_name: str) -> Views:
+        """What this person sees: what is hidden from everybody, and from this person (``user``)."""
+        if user_name not in self._personal:
+            mine = [fault for fault in self._views if fault.text("user") in ("", user_name)]
+            self._personal[user_name] = Views(mine)
+        return self._personal[user_name]
 
     def fire(self, endpoint: str, path: str) -> list[Fault]:
         """The faults that this request sets off."""

@@ -214,6 +214,7 @@ def _user(world: World, operation: Operation) -> dict[str, Any]:
     user.display_name = str(operation.get("displayName", user.display_name))
     user.deleted = bool(operation.get("deleted", user.deleted))
     user.admin = bool(operation.get("admin", user.admin))
+    user.groups = [str(name) for name in operation.get("groups", user.groups)]
     return {"id": str(user.user_id)}
 
 

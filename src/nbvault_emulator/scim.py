@@ -59,6 +59,7 @@ def _resource(user: User, *, admin: bool) -> dict[str, Any]:
     groups = [{"display": "users", "type": "direct", "value": "100", "$ref": "Groups/100"}]
     if admin:
         groups.append({"display": "admins", "type": "direct", "value": "101", "$ref": "Groups/101"})
+    groups += [{"display": name, "type": "direct", "value": f"g-{name}"} for name in user.groups]
     shown: dict[str, Any] = {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
         "id": str(user.user_id),

@@ -57,8 +57,12 @@ class Admin:
         return result
 
     def user(self, name: str, **more: Any) -> dict[str, Any]:
-        """Make or change a person: ``emails=[]``, ``deleted=True``, ``displayName=...``."""
+        """Make or change a person: ``emails=[]``, ``deleted=True``, ``displayName=...``, ``groups=[]``."""
         return self._change("user", {"userName": name, **more})
+
+    def user_token(self, name: str) -> str:
+        """A token of a person's own for the workspace."""
+        return str(self._change("user-token", {"userName": name})["token"])
 
     def job(self, name: str, **settings: Any) -> int:
         """Make a job; returns its id."""

@@ -20,11 +20,29 @@ class TokenApi:
     def __init__(self, organisation: Organisation) -> None:
         self._organisation = organisation
 
-    def holds(self, header: bytes) -> bool:
-        """Whether an Authorization header has one of these tokens, not expired."""
+    def holder(self, header: bytes) -> str | None:
+        """Whose token an Authorization header has, if it is one of these and has not expired.
+
+        Empty for a token that the first caller made for itself.
+        """
         scheme, _, token = header.decode("latin-1").partition(" ")
         known = self._organisation.state()["workspace_tokens"] if scheme == "Bearer" and token else []
-        return any(each["token"] == token and each["expiry_time"] > time.time() * 1000 for each in known)
+        now_ms = time.time() * 1000
+        return next((e.get("user", "") for e in known if e["token"] == token and e["expiry_time"] > now_ms), None)
+
+    def make(self, user_name: str = "", *, comment: str = "", lifetime_s: int = 7_776_000) -> dict[str, Any]:
+        """A new token; of a person, if one is named."""
+        now = time.time_ns() // 1_000_000
+        made = {
+            "token_id": secrets.token_hex(32),
+            "creation_time": now,
+            "expiry_time": now + 1000 * lifetime_s,
+            "comment": comment,
+            "token": "dapi" + secrets.token_hex(16),
+        } | ({"user": user_name} if user_name else {})
+        with self._organisation.changing() as state:
+            state["workspace_tokens"].append(made)
+        return made
 
     def answer(self, request: Request) -> Response:
         """The answer to a request whose caller is known."""
@@ -43,16 +61,8 @@ class TokenApi:
         return error(404, "ENDPOINT_NOT_FOUND", f"No API found for '{request.method} {request.path}'")
 
     def _create(self, asked: dict[str, Any]) -> Response:
-        now = time.time_ns() // 1_000_000
-        made = {
-            "token_id": secrets.token_hex(32),
-            "creation_time": now,
-            "expiry_time": now + 1000 * int(asked.get("lifetime_seconds", 7_776_000)),
-            "comment": str(asked.get("comment", "")),
-            "token": "dapi" + secrets.token_hex(16),
-        }
-        with self._organisation.changing() as state:
-            state["workspace_tokens"].append(made)
+        lifetime_s = int(asked.get("lifetime_seconds", 7_776_000))
+        made = self.make(comment=str(asked.get("comment", "")), lifetime_s=lifetime_s)
         return json_response({"token_value": made["token"], "token_info": _shown(made)})
 
     def _delete(self, token_id: str) -> Response:

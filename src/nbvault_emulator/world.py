@@ -123,6 +123,7 @@ class User:
     emails: list[str] = field(default_factory=list)
     deleted: bool = False
     admin: bool = False
+    groups: list[str] = field(default_factory=list)
 
 
 def normal_path(path: str) -> tuple[str, bool]:

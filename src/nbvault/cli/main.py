@@ -34,6 +34,7 @@ COMMANDS = {
     "search": "Where a text stands, now, then or in any version.",
     "restore": "Bring notebooks back as they were.",
     "undo": "Take a restore back.",
+    "serve": "The web page: find, compare, restore, undo.",
     "verify": "Compare the vault with the workspace.",
     "drill": "Prove that the vault can be restored, on a sample.",
     "compare": "Compare an exported folder with the vault.",

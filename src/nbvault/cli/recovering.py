@@ -21,37 +21,8 @@ if TYPE_CHECKING:
     from nbvault.recovery.plan import Entry
     from nbvault.recovery.receipt import Receipt
     from nbvault.recovery.restorer import Restorer
-    from nbvault.settings import Settings
 
 SHOWN = 30
-
-
-@contextmanager
-def opened_restorer(settings: Settings) -> Iterator[Restorer]:
-    """Vault, branch and workspace for a restore, as the remote has them now.
-
-    Raises:
-        NbvaultError: as `opening.opened_vault`, `Vault.refresh`, `opened_restores`.
-    """
-    from nbvault.auth import AuthenticationManager
-    from nbvault.clock import SystemClock
-    from nbvault.gitstore.process import is_alive, this_process
-    from nbvault.gitstore.restores import opened_restores
-    from nbvault.opening import opened_vault
-    from nbvault.recovery.restorer import Restorer
-    from nbvault.workspace.client import WorkspaceClient
-    from nbvault.workspace.transport import ClientOptions
-
-    clock = SystemClock()
-
-    def connect() -> WorkspaceClient:
-        return WorkspaceClient(AuthenticationManager(settings), options=ClientOptions.of(settings), clock=clock)
-
-    with opened_vault(settings, say=output.note) as vault:
-        vault.refresh()
-        vault.past.refuse_unless_in_force()
-        with opened_restores(vault, clock=clock) as branch:
-            yield Restorer(vault, branch, connect, clock, this_process(settings.vault.path), is_alive)
 
 
 def go(restorer: Restorer, prepared: Prepared, *, yes: bool, dry_run: bool, quiet: bool) -> Receipt:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from nbvault.cli import output
 from nbvault.cli.options import config_option, json_option, load
 from nbvault.errors import ConfigurationError
 
@@ -46,15 +47,16 @@ def command(
     What is overwritten is saved first; what is written is read back and compared. Ends with 0 if all is well, 3 if some
     could not be restored, 8 if some read back differently, 9 if it was interrupted.
     """
-    from nbvault.cli.recovering import go, opened_restorer, show_result
+    from nbvault.cli.recovering import go, show_result
     from nbvault.recovery.plan import Overwrite
     from nbvault.recovery.restorer import Request
     from nbvault.recovery.targets import parse_remap
+    from nbvault.restoring import opened_restorer
 
     _check(paths, at, resume=resume, abandon=abandon)
     mapped = tuple(parse_remap(each) for each in remap)
     request = Request(paths, at or "", to, mapped, Overwrite(overwrite))
-    with opened_restorer(load()) as restorer:
+    with opened_restorer(load(), say=output.note) as restorer:
         if abandon:
             receipt = restorer.abandon(abandon)
         else:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from nbvault.cli import output
 from nbvault.cli.options import config_option, json_option, load
 
 
@@ -30,9 +31,10 @@ def command(*, restore: str, overwrite: str, dry_run: bool, yes: bool, report: P
 
     What somebody has changed since is left alone, unless you say otherwise. Ends as `restore` does.
     """
-    from nbvault.cli.recovering import go, opened_restorer, show_result
+    from nbvault.cli.recovering import go, show_result
+    from nbvault.restoring import opened_restorer
 
-    with opened_restorer(load()) as restorer:
+    with opened_restorer(load(), say=output.note) as restorer:
         prepared = restorer.undo(restore, forced=overwrite == "always")
         receipt = go(restorer, prepared, yes=yes, dry_run=dry_run, quiet=as_json)
         return show_result(receipt, as_json=as_json, report=report)

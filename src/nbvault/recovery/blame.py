@@ -36,7 +36,7 @@ class Blame:
     note: str = ""
 
 
-def blame(vault: Vault, path: str, *, at: str = "") -> Blame:
+def blame(vault: Vault, path: str, *, at: str = "", notebooks: Notebooks | None = None) -> Blame:
     """Who brought each line of the notebook that ``path`` means: of its last version, or of that at a moment.
 
     A line is as old as the version since which it stands between the same neighbours; one that was moved is new. What
@@ -45,13 +45,14 @@ def blame(vault: Vault, path: str, *, at: str = "") -> Blame:
     Args:
         path: As `Notebooks.find` takes it.
         at: As `moment` takes it; empty for the last version, also of a deleted notebook.
+        notebooks: Those of the vault, where they are known already.
 
     Raises:
         ConfigurationError: no such notebook, no such moment, or it was not in the vault then.
         VaultError: bytes are missing or damaged.
         RemoteUnreachable: what is needed is not here, and the remote does not answer.
     """
-    notebooks = Notebooks.of(vault)
+    notebooks = notebooks or Notebooks.of(vault)
     found = notebooks.find(path)
     when = moment(vault, at) if at else None
     stays = notebooks.stays(found.object_id)

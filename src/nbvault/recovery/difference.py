@@ -37,7 +37,9 @@ class Difference:
     notes: tuple[str, ...] = ()
 
 
-def difference(vault: Vault, path: str, *, start: str = "", end: str = "", export: Export) -> Difference:
+def difference(
+    vault: Vault, path: str, *, start: str = "", end: str = "", export: Export, notebooks: Notebooks | None = None
+) -> Difference:
     """The change of the notebook that ``path`` means from one version to another, across renames.
 
     Where it was not there, all cells of the other version count as added or removed, and a note says so. Without
@@ -48,13 +50,14 @@ def difference(vault: Vault, path: str, *, start: str = "", end: str = "", expor
         path: As `Notebooks.find` takes it.
         start: Where from: as `moment` takes it, or ``live``.
         end: Where to, likewise.
+        notebooks: Those of the vault, where they are known already.
 
     Raises:
         ConfigurationError: no such notebook, or no such moment.
         VaultError: its bytes are missing or damaged.
         NbvaultError: the workspace or the remote does not give what is needed.
     """
-    return _Pair(vault, path, export).compare(start.strip(), end.strip())
+    return _Pair(vault, path, export, notebooks or Notebooks.of(vault)).compare(start.strip(), end.strip())
 
 
 @dataclass(slots=True)
@@ -70,12 +73,11 @@ class _Pair:
     vault: Vault
     given: str
     export: Export
-    _notebooks: Notebooks = field(init=False)
+    _notebooks: Notebooks
     _found: Found = field(init=False)
     _stays: list[Stay] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._notebooks = Notebooks.of(self.vault)
         self._found = self._notebooks.find(self.given)
         self._stays = self._notebooks.stays(self._found.object_id)
 

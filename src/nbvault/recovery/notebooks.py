@@ -164,10 +164,11 @@ class Notebooks:
         for path in _decoded(self.root, repo_paths):
             yield from (_of_row(row) for row in self._rows_at(path) if row.repo_path in repo_paths)
             yield from (_of_stone(stone) for stone in self._stones_at(path) if stone.repo_path in repo_paths)
-        for moves in self.renames.values():
-            for r in moves:
-                if r.old_repo_path in repo_paths:
-                    yield Stay(r.object_id, r.old_path, r.old_repo_path, r.old_since, until=r.session)
+        for r in self._moves_from(repo_paths):
+            yield Stay(r.object_id, r.old_path, r.old_repo_path, r.old_since, until=r.session)
+
+    def _moves_from(self, repo_paths: set[str]) -> Iterable[Rename]:
+        return (r for moves in self.renames.values() for r in moves if r.old_repo_path in repo_paths)
 
     def _rows_at(self, path: str) -> list[Row]:
         if isinstance(self.rows, Rows):

@@ -22,6 +22,7 @@ from nbvault.recovery.carry import Carrier, Prepared
 from nbvault.recovery.deed import Manner
 from nbvault.recovery.lines import count_lines
 from nbvault.recovery.live import look
+from nbvault.recovery.notebooks import Notebooks
 from nbvault.recovery.plan import Entry, Known, Live, Overwrite, Wanted, folders_above, make_plan, with_lines
 from nbvault.recovery.receipt import (
     Intent,
@@ -33,7 +34,7 @@ from nbvault.recovery.receipt import (
     read_intents,
     read_record,
 )
-from nbvault.recovery.selection import Kind, choose
+from nbvault.recovery.selection import Kind, Selection, choose
 from nbvault.recovery.targets import assign, clean_path
 from nbvault.workspace.errors import NotFound
 
@@ -70,6 +71,8 @@ class Restorer:
         connect: Opens the workspace; called once for each step.
         is_alive: Whether that holder's process runs; None where this machine cannot tell.
         done: Called when an entry has its outcome.
+        allowed: What of a selection this person may see and restore; everything else is left out of the plan.
+        notebooks: Those of the vault, where they are known already.
     """
 
     vault: Vault
@@ -79,6 +82,8 @@ class Restorer:
     holder: Holder
     is_alive: Callable[[Holder], bool | None]
     done: Callable[[], None] = lambda: None
+    allowed: Callable[[Selection], Selection] = lambda selection: selection
+    notebooks: Notebooks | None = None
     _found: dict[str, RestoreBranch] = field(default_factory=dict)
 
     # --- plans -------------------------------------------------------------------------------------------------------
@@ -91,7 +96,7 @@ class Restorer:
             LockedError: another restore has some of these notebooks in hand.
             NbvaultError: the vault or the workspace cannot tell.
         """
-        selection = choose(self.vault, request.paths, at=request.at)
+        selection = self.allowed(choose(self.vault, request.paths, at=request.at, notebooks=self.notebooks))
         to = clean_path(request.to, what="--to") if request.to else ""
         alone = len(selection.chosen) == 1 and selection.chosen[0].kind is Kind.NOTEBOOK
 

@@ -75,14 +75,17 @@ class _State(Protocol):
         """The last versions of what was deleted in a folder where nothing is left."""
 
 
-def choose(vault: Vault, paths: Sequence[str], *, at: str = "") -> Selection:
+def choose(vault: Vault, paths: Sequence[str], *, at: str = "", notebooks: Notebooks | None = None) -> Selection:
     """What the paths mean at a moment (`moments.moment`), or in the last protected version.
+
+    Args:
+        notebooks: Those of the vault, where they are known already.
 
     Raises:
         ConfigurationError: a path never existed (names near ones) or not at that moment; no such moment; no backup yet.
         VaultError, RemoteUnreachable: the vault cannot tell.
     """
-    notebooks = Notebooks.of(vault)
+    notebooks = notebooks or Notebooks.of(vault)
     when = moment(vault, at) if at else None
     chooser = _Chooser(vault, notebooks, _Then(vault, notebooks, when) if when else _Now(vault, notebooks), when)
     chosen = tuple(chooser.choose(path) for path in paths)

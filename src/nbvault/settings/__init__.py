@@ -29,6 +29,7 @@ from nbvault.settings.sections import (
     Screening,
     ScreeningSection,
     Settings,
+    SignIn,
     SlackSection,
     StateSection,
     SyncSection,
@@ -36,6 +37,7 @@ from nbvault.settings.sections import (
     TelemetrySection,
     VaultAuth,
     VaultSection,
+    WebSection,
     WorkspaceSection,
 )
 from nbvault.settings.told_checks import named
@@ -59,6 +61,7 @@ __all__ = [
     "Secret",
     "SecretStore",
     "Settings",
+    "SignIn",
     "SlackSection",
     "StateSection",
     "SyncSection",
@@ -66,6 +69,7 @@ __all__ = [
     "TelemetrySection",
     "VaultAuth",
     "VaultSection",
+    "WebSection",
     "WorkspaceSection",
     "checked_host",
     "debug_wanted",

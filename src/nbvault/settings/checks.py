@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -51,6 +52,25 @@ def _https(value: object) -> object:
     if parts.scheme != "https" or not parts.hostname or parts.username is not None:
         raise ValueError("must be an address that begins with https://")
     return value.rstrip("/")
+
+
+def _web_address(value: object) -> object:
+    if not isinstance(value, str) or not value:
+        return value
+    try:
+        found = checked_host(value)
+    except ValueError:
+        raise ValueError("must be an address that begins with https:// (http:// only on this machine itself)") from None
+    return found + urlsplit(value if "://" in value else f"https://{value}").path.rstrip("/")
+
+
+def _networks(value: object) -> object:
+    for each in value if isinstance(value, (list, tuple)) else ():
+        try:
+            ip_network(str(each), strict=False)
+        except ValueError:
+            raise ValueError("must be addresses or networks, such as 10.0.0.5 or 10.0.0.0/24") from None
+    return value
 
 
 def _vault_address(value: object) -> object:
@@ -176,6 +196,8 @@ LocalPath = Annotated[Path, BeforeValidator(_path)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_optional_path)]
 HttpsUrl = Annotated[str, BeforeValidator(_https)]
 VaultAddress = Annotated[str, BeforeValidator(_vault_address)]
+WebAddress = Annotated[str, BeforeValidator(_web_address)]
+Networks = Annotated[tuple[str, ...], BeforeValidator(_networks)]
 Remote = Annotated[str, BeforeValidator(_remote)]
 StateUrl = Annotated[str, BeforeValidator(_state_url)]
 Branch = Annotated[str, BeforeValidator(_branch)]

@@ -19,6 +19,7 @@ from nbvault.settings.checks import (
     Host,
     HttpsUrl,
     LocalPath,
+    Networks,
     OptionalPath,
     Rate,
     Reference,
@@ -29,6 +30,7 @@ from nbvault.settings.checks import (
     StateUrl,
     Text,
     VaultAddress,
+    WebAddress,
     WorkspaceReference,
     is_loopback,
 )
@@ -304,6 +306,38 @@ class TeamsSection(_Section):
     webhook: Reference = None
 
 
+class SignIn(str, Enum):
+    """How people sign in to the page; `AUTO` is the app's proxy inside a Databricks App, else `LOCAL`."""
+
+    AUTO = "auto"
+    LOCAL = "local"
+    APP = "databricks-app"
+    PROXY = "proxy"
+    OIDC = "oidc"
+
+
+class WebSection(_Section):
+    """The page (`nbvault serve`). Groups are the workspace's, and ``*`` is everybody who has signed in.
+
+    `proxies` are the addresses (or networks) of reverse proxies whose ``X-Forwarded-*`` headers are believed; `address`
+    is where people reach the page. What a person may read is asked anew after `access_s`, the vault after `refresh_s`.
+    """
+
+    sign_in: SignIn = SignIn.AUTO
+    address: WebAddress = ""
+    proxies: Networks = ()
+    readers: tuple[str, ...] = ("*",)
+    restorers: tuple[str, ...] = ("*",)
+    administrators: tuple[str, ...] = ("admins",)
+    access_s: Seconds = 300.0
+    refresh_s: Seconds = 60.0
+    requests_per_second: Rate = 30.0
+    oidc_issuer: WebAddress = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: Reference = None
+    oidc_scope: str = "openid profile email 2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/user_impersonation"
+
+
 class Settings(_Section):
     """All settings, checked; secrets only as references."""
 
@@ -320,6 +354,7 @@ class Settings(_Section):
     email: EmailSection
     slack: SlackSection
     teams: TeamsSection
+    web: WebSection
     _context: Context = PrivateAttr(default=Context(Path(), {}))
     _kept: dict[str, Any] = PrivateAttr(default_factory=dict)
 
@@ -328,7 +363,8 @@ class Settings(_Section):
         """The environment for git and other processes: what they need to run and to find servers, never a secret."""
         azure = (self.azure.client_secret, self.azure.certificate_password)
         told = (self.email.password, self.slack.webhook, self.slack.token, self.teams.webhook)
-        references = (self.workspace.token, self.vault.token, self.state.password, *azure, *told)
+        own = (self.workspace.token, self.vault.token, self.state.password, self.web.oidc_client_secret)
+        references = (*own, *azure, *told)
         secret = {reference.variable for reference in references if reference}
         given = self._context.environment
         handed_on = {name: given[name] for name in given if _HANDED_ON.fullmatch(name) and name not in secret}
@@ -351,6 +387,11 @@ class Settings(_Section):
     def on_databricks(self) -> bool:
         """Whether this process runs on a cluster of the workspace."""
         return bool(self._context.environment.get("DATABRICKS_RUNTIME_VERSION"))
+
+    @property
+    def in_databricks_app(self) -> bool:
+        """Whether this process runs as a Databricks App, which only the platform's proxy can reach."""
+        return bool(self._context.environment.get("DATABRICKS_APP_NAME"))
 
     @property
     def ca_file(self) -> str:

@@ -82,7 +82,8 @@ def read_identity(body: bytes) -> Identity:
     user_id, user_name = _text(data.get("id")), _text(data.get("userName"))
     if not (user_id or user_name):
         raise BadAnswer("The workspace does not say who we are.", path="the identity", status=200)
-    return Identity(user_id, user_name or _text(data.get("displayName")), "admins" in names)
+    known = tuple(name for name in names if isinstance(name, str))
+    return Identity(user_id, user_name or _text(data.get("displayName")), "admins" in names, known)
 
 
 def read_person(body: bytes) -> Person:

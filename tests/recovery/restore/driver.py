@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from nbvault.cli.recovering import opened_restorer
 from nbvault.recovery.restorer import Request
+from nbvault.restoring import opened_restorer
 from nbvault.settings import load_settings
 
 
@@ -18,7 +18,7 @@ def _tell(text: str) -> None:
 
 def main() -> int:
     settings = load_settings(environment=dict(os.environ), cwd=Path(sys.argv[1]))
-    with opened_restorer(settings) as restorer:
+    with opened_restorer(settings, say=lambda _: None) as restorer:
         restorer.done = lambda: _tell("done")
         prepared = restorer.plan(Request((sys.argv[2],)))
         _tell(prepared.intent.restore)

@@ -1,0 +1,314 @@
+"""Notebooks and their differences as rows of safe HTML: highlighted, and nothing in it hides or turns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import lru_cache
+from itertools import groupby, zip_longest
+from typing import NamedTuple
+
+from markupsafe import Markup, escape
+from pygments.lexer import Lexer
+from pygments.lexers import get_lexer_by_name
+from pygments.token import Comment, Generic, Keyword, Name, Number, Operator, String, _TokenType
+
+from nbvault.model import NotebookFormat
+from nbvault.notebook import Aspect, Cell, CellChange, CellKind, ChangeKind, Line, Notebook
+from nbvault.notebook.show import harmless
+from nbvault.recovery.past import Content
+
+# Larger ones are offered for download only; a page of them helps nobody.
+MOST_BYTES = 2 * 1024 * 1024
+MOST_LINES = 4000
+MOST_CHARACTERS = 2000
+_HIGHLIGHTED = 200_000
+_COMPARED = 400
+_CONTEXT = 3
+
+_LEXERS = {"python": "python", "sql": "sql", "scala": "scala", "r": "r", "sh": "bash", "markdown": "markdown"}
+_CLASSES = (
+    (Name.Function, "f"),
+    (Name.Class, "f"),
+    (Name.Decorator, "d"),
+    (Name.Builtin, "b"),
+    (Keyword, "k"),
+    (String, "s"),
+    (Comment, "c"),
+    (Number, "n"),
+    (Operator.Word, "k"),
+    (Generic.Heading, "k"),
+    (Generic.Subheading, "k"),
+)
+_WORDS = re.compile(r"\w+|\s+|[^\w\s]")
+
+Segments = list[tuple[str, str]]
+"""A line as (class of its token, text)."""
+
+
+class Row(NamedTuple):
+    """A row of a comparison: both sides with their line numbers, None where a side has no line.
+
+    `kind` is ``same``, ``changed``, ``removed``, ``added`` or ``fold``: then `folded` lines are left out.
+    """
+
+    kind: str
+    old_number: int | None = None
+    old: Markup = Markup()
+    new_number: int | None = None
+    new: Markup = Markup()
+    folded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """A cell to look at."""
+
+    number: int
+    kind: str
+    language: str
+    title: str
+    lines: tuple[Markup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotebookView:
+    """A notebook to look at; `left_out` lines are not shown."""
+
+    cells: tuple[CellView, ...]
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """What became of a cell, side by side; `words` says it in words."""
+
+    kind: str
+    words: str
+    language: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DiffView:
+    """What became of every cell; runs of equal ones are one change without rows."""
+
+    changes: tuple[ChangeView, ...]
+    is_same: bool
+    left_out: int = 0
+
+
+def notebook_view(notebook: Notebook) -> NotebookView:
+    """The cells, up to `MOST_LINES` lines."""
+    found, left, left_out = [], MOST_LINES, 0
+    for number, cell in enumerate(notebook.cells, 1):
+        lines = cell.lines
+        shown = lines[: max(left, 0)]
+        left -= len(lines)
+        left_out += len(lines) - len(shown)
+        if shown or not lines:
+            made = tuple(marked(line, ()) for line in highlighted(shown, cell.language))
+            found.append(CellView(number, cell.kind.value, cell.language, cell.title, made))
+    return NotebookView(tuple(found), left_out)
+
+
+def plain_view(text: str) -> NotebookView:
+    """Text that is no notebook, or too large to be cut into cells."""
+    lines = text.split("\n")
+    shown = tuple(marked([("", line)], ()) for line in lines[:MOST_LINES])
+    return NotebookView((CellView(1, CellKind.RAW.value, "", "", shown),), max(len(lines) - MOST_LINES, 0))
+
+
+def parsed(content: Content | None, data: bytes, *, like: Notebook | None = None) -> Notebook:
+    """The bytes as cells; a notebook without cells where there is none."""
+    if content is not None:
+        return content.parsed(data)
+    form = like.format if like else NotebookFormat.SOURCE
+    return Notebook(form, like.language if like else "", (), (b"",))
+
+
+def diff_view(changes: Sequence[CellChange]) -> DiffView:
+    """The changes side by side, up to `MOST_LINES` rows."""
+    found: list[ChangeView] = []
+    left, left_out = MOST_LINES, 0
+    for same, run in groupby(changes, key=lambda change: change.kind is ChangeKind.SAME):
+        if same:
+            count = len(list(run))
+            found.append(ChangeView("same", f"{count:,} equal cell{'' if count == 1 else 's'}", "", ()))
+            continue
+        for change in run:
+            rows = list(_rows(change))
+            found.append(
+                ChangeView(change.kind.value, _words(change), change.cell.language, tuple(rows[: max(left, 0)]))
+            )
+            left_out += max(len(rows) - max(left, 0), 0)
+            left -= len(rows)
+    return DiffView(tuple(found), all(change.kind is ChangeKind.SAME for change in changes), left_out)
+
+
+def _words(change: CellChange) -> str:
+    number = change.new_index if change.new_index is not None else change.old_index
+    place = "Settings" if number == 0 else f"Cell {number}"
+    what = {
+        ChangeKind.ADDED: "added",
+        ChangeKind.REMOVED: "removed",
+        ChangeKind.CHANGED: "changed",
+        ChangeKind.MOVED: f"moved, was cell {change.old_index}",
+        ChangeKind.SAME: "equal",
+    }[change.kind]
+    others = [aspect.value for aspect in change.aspects if aspect is not Aspect.TEXT]
+    return f"{place} {what}{': ' + ', '.join(others) if others else ''}"
+
+
+def _rows(change: CellChange) -> Iterator[Row]:
+    if change.kind is ChangeKind.ADDED:
+        lines = highlighted(change.cell.lines, change.cell.language)
+        yield from (Row("added", new_number=at, new=marked(line, ())) for at, line in enumerate(lines, 1))
+    elif change.kind is ChangeKind.REMOVED:
+        lines = highlighted(change.cell.lines, change.cell.language)
+        yield from (Row("removed", at, marked(line, ())) for at, line in enumerate(lines, 1))
+    elif change.lines:
+        yield from _folded(list(_paired(change)))
+
+
+def _paired(change: CellChange) -> Iterator[Row]:
+    old = iter(enumerate(highlighted(_side(change.lines, "-"), _language(change.old)), 1))
+    new = iter(enumerate(highlighted(_side(change.lines, "+"), _language(change.new)), 1))
+    for same, run in groupby(change.lines, key=lambda line: line.mark == " "):
+        lines = list(run)
+        if same:
+            for _ in lines:
+                (one, before), (other, after) = next(old), next(new)
+                yield Row("same", one, marked(before, ()), other, marked(after, ()))
+            continue
+        gone = [next(old) for line in lines if line.mark == "-"]
+        come = [next(new) for line in lines if line.mark == "+"]
+        for left, right in zip_longest(gone, come):
+            yield _pair(left, right)
+
+
+def _pair(left: tuple[int, Segments] | None, right: tuple[int, Segments] | None) -> Row:
+    if left is None or right is None:
+        if left is not None:
+            return Row("removed", left[0], marked(left[1], ()))
+        if right is not None:
+            return Row("added", new_number=right[0], new=marked(right[1], ()))
+        raise ValueError("a row without a side")
+    gone, come = differing(_text(left[1]), _text(right[1]))
+    return Row("changed", left[0], marked(left[1], gone), right[0], marked(right[1], come))
+
+
+def _folded(rows: list[Row]) -> Iterator[Row]:
+    """Equal lines further than a few from a change become one row that says how many."""
+    near = [False] * len(rows)
+    for at, row in enumerate(rows):
+        if row.kind != "same":
+            for place in range(max(at - _CONTEXT, 0), min(at + _CONTEXT + 1, len(rows))):
+                near[place] = True
+    for shown, run in groupby(range(len(rows)), key=lambda at: near[at]):
+        places = list(run)
+        if shown or len(places) == 1:
+            yield from (rows[at] for at in places)
+        else:
+            yield Row("fold", folded=len(places))
+
+
+def _side(lines: Iterable[Line], mark: str) -> list[str]:
+    return [line.text for line in lines if line.mark in (mark, " ")]
+
+
+def _language(cell: Cell | None) -> str:
+    return cell.language if cell else ""
+
+
+def _text(segments: Segments) -> str:
+    return "".join(text for _, text in segments)
+
+
+def differing(old: str, new: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Where two lines differ, as stretches of characters of each; none where they are long or have little in common."""
+    if max(len(old), len(new)) > _COMPARED:
+        return [], []
+    one, other = _WORDS.findall(old), _WORDS.findall(new)
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    if matcher.quick_ratio() < 0.4:
+        return [], []
+    starts, others = _starts(one), _starts(other)
+    blocks = [block for block in matcher.get_opcodes() if block[0] != "equal"]
+    gone = [(starts[i], starts[j]) for _, i, j, _, _ in blocks if j > i]
+    come = [(others[i], others[j]) for _, _, _, i, j in blocks if j > i]
+    return gone, come
+
+
+def _starts(words: Sequence[str]) -> list[int]:
+    found = [0]
+    for word in words:
+        found.append(found[-1] + len(word))
+    return found
+
+
+def highlighted(lines: Sequence[str], language: str) -> list[Segments]:
+    """Each line as tokens; plain where the language is not known or the text is very long."""
+    text = "\n".join(lines)
+    lexer = _lexer(language)
+    if lexer is None or len(text) > _HIGHLIGHTED or not lines:
+        return [[("", line)] for line in lines]
+    found: list[Segments] = [[]]
+    for kind, value in lexer.get_tokens(text):
+        name = _class(kind)
+        first, *rest = value.split("\n")
+        found[-1].append((name, first))
+        for part in rest:
+            found.append([(name, part)])
+    # A lexer that changes the text (a carriage return, a byte order mark) is not to be believed.
+    return found if [_text(line) for line in found] == list(lines) else [[("", line)] for line in lines]
+
+
+@lru_cache(maxsize=16)
+def _lexer(language: str) -> Lexer | None:
+    name = _LEXERS.get(language)
+    return get_lexer_by_name(name, stripnl=False, ensurenl=False) if name else None
+
+
+@lru_cache(maxsize=512)
+def _class(kind: _TokenType) -> str:
+    return next((name for known, name in _CLASSES if kind[: len(known)] == known), "")
+
+
+def marked(segments: Segments, stretches: Sequence[tuple[int, int]]) -> Markup:
+    """A line as HTML; the characters in ``stretches`` stand out. Nothing in it can be more than text."""
+    found, at, shown = [], 0, 0
+    for name, text in segments:
+        for piece, inside in _cut(text, at, stretches):
+            if shown >= MOST_CHARACTERS:
+                continue
+            shown += len(piece)
+            html = escape(visible(piece[:MOST_CHARACTERS]))
+            html = Markup('<span class="t-{}">{}</span>').format(name, html) if name else html
+            found.append(Markup("<mark>{}</mark>").format(html) if inside else html)
+        at += len(text)
+    if at > MOST_CHARACTERS:
+        found.append(Markup('<span class="more">… {} more characters</span>').format(f"{at - MOST_CHARACTERS:,}"))
+    return Markup("").join(found)
+
+
+def _cut(text: str, start: int, stretches: Sequence[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
+    at, end = start, start + len(text)
+    for low, high in stretches:
+        if high <= at or low >= end:
+            continue
+        if low > at:
+            yield text[at - start : low - start], False
+            at = low
+        stop = min(high, end)
+        yield text[at - start : stop - start], True
+        at = stop
+    if at < end:
+        yield text[at - start :], False
+
+
+def visible(text: str) -> str:
+    """The text with what steers, hides or turns it spelled out; tabs stay."""
+    return harmless(text)

@@ -1,0 +1,299 @@
+"""What the pages and the API ask of the vault for a viewer. Whatever names a notebook has passed `Access` here."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from starlette.concurrency import run_in_threadpool
+
+from nbvault.errors import ConfigurationError
+from nbvault.gitstore.reader import blob_sizes
+from nbvault.notebook import diff
+from nbvault.recovery.blame import Blame, blame
+from nbvault.recovery.history import Change, Version, history
+from nbvault.recovery.moments import Moment, moment
+from nbvault.recovery.notebooks import Found
+from nbvault.recovery.past import Content, content_at, content_now
+from nbvault.web import cells
+from nbvault.web.access import Access
+from nbvault.web.catalogue import Item, Query, State
+from nbvault.web.refusals import NotThere, no_notebook
+from nbvault.web.viewer import Viewer
+from nbvault.web.warm import Snapshot, WarmVault
+
+PAGE = 50
+# So many candidates are asked about at once, and so many at most for one answer.
+_PART = 200
+_AT_MOST = 5_000
+_ELSEWHERE = "a folder that you may not see"
+
+T = TypeVar("T")
+
+
+class Place(NamedTuple):
+    """A notebook for `Access`."""
+
+    path: str
+    object_id: int
+
+
+class Page(NamedTuple):
+    """Some notebooks; `after` is where the next page begins, None if there is none."""
+
+    items: list[Item]
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A notebook that the viewer may see, in one state of the vault."""
+
+    snapshot: Snapshot
+    found: Found
+
+    @property
+    def path(self) -> str:
+        """Where it is, or was last."""
+        return self.found.present_path
+
+    @property
+    def deleted(self) -> bool:
+        return self.found.row is None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A version for a viewer: where it was is left out if that folder may not be seen."""
+
+    version: Version
+    path: str
+
+    @property
+    def has_content(self) -> bool:
+        return self.version.change is not Change.DELETED
+
+    def as_json(self) -> dict[str, Any]:
+        """As ``history --json``, but for the path."""
+        return {**self.version.as_json(), "path": self.path or None}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The bytes of a version, and where it came from; `content` is None where it was not there."""
+
+    content: Content | None
+    data: bytes
+    label: str
+
+    @property
+    def is_large(self) -> bool:
+        return len(self.data) > cells.MOST_BYTES
+
+
+class Kept(Generic[T]):
+    """The last answers by their question; safe to use from several threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: OrderedDict[Any, T] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Any, make: Callable[[], T]) -> T:
+        """What is known, or is made now."""
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+        made = make()
+        with self._lock:
+            self._known[key] = made
+            while len(self._known) > self._most:
+                self._known.popitem(last=False)
+        return made
+
+
+class Library:
+    """Reads for viewers; for one event loop. What git is asked for runs in threads."""
+
+    def __init__(self, warm: WarmVault, access: Access) -> None:
+        self._warm = warm
+        self._access = access
+        self._histories: Kept[list[Version]] = Kept(2000)
+        self._moments: Kept[Moment] = Kept(5000)
+        self._views: Kept[cells.NotebookView] = Kept(50)
+        self._diffs: Kept[cells.DiffView] = Kept(50)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest state of the vault."""
+        return self._warm.snapshot
+
+    # --- finding -----------------------------------------------------------------------------------------------------
+
+    async def find(self, viewer: Viewer, query: Query, *, after: int = -1, most: int = PAGE) -> Page:
+        """The notebooks that are meant and may be seen, a page of them."""
+        candidates = self.snapshot.catalogue.find(query, after=after)
+        found: list[Item] = []
+        last, examined = after, 0
+        while len(found) <= most and examined < _AT_MOST:
+            part = list(islice(candidates, most + 1 if viewer.sees_all else _PART))
+            if not part:
+                return Page(found, None)
+            seen = await self._access.visible(viewer, part)
+            for item, is_seen in zip(part, seen, strict=True):
+                if is_seen:
+                    found.append(item)
+                if len(found) > most:
+                    return Page(found[:most], found[most - 1].number)
+                last = item.number
+            examined += len(part)
+        return Page(found[:most], last)
+
+    async def folder(self, viewer: Viewer, folder: str, *, state: State = State.LIVING) -> tuple[list[str], list[Item]]:
+        """The folders and notebooks directly in a folder.
+
+        Raises:
+            NotThere: the vault knows of no such folder, or it may not be seen.
+        """
+        catalogue = self.snapshot.catalogue
+        folder = folder.rstrip("/") or catalogue.root or "/"
+        if not catalogue.holds_folder(folder) or not await self._access.may_enter(viewer, folder):
+            raise no_notebook(folder)
+        folders, items = catalogue.children(folder, state=state)
+        seen = await self._access.visible(viewer, items)
+        shown = [item for item, is_seen in zip(items, seen, strict=True) if is_seen]
+        return await self._access.folders(viewer, folder, folders), shown
+
+    async def open(self, viewer: Viewer, path: str) -> Opened:
+        """The notebook that a path means.
+
+        Raises:
+            NotThere: there is none, or it may not be seen.
+        """
+        snapshot = self.snapshot
+        try:
+            found = snapshot.notebooks.find(path)
+        except ConfigurationError:
+            raise no_notebook(path) from None
+        if not await self._access.may_see(viewer, found.present_path, found.object_id):
+            raise no_notebook(path)
+        return Opened(snapshot, found)
+
+    async def may_see_all(self, viewer: Viewer, about: Iterable[tuple[str, int]]) -> bool:
+        """Whether all of these may (still) be seen; what lies outside the backed-up root is nobody's secret."""
+        root = self.snapshot.catalogue.root + "/"
+        places = [Place(*each) for each in about if each[0].startswith(root)]
+        return all(await self._access.visible(viewer, places))
+
+    async def seen_paths(self, viewer: Viewer, paths: Iterable[str]) -> frozenset[str]:
+        """Those of the paths, living or gone, that may be named."""
+        notebooks = self.snapshot.notebooks
+        wanted = list(dict.fromkeys(paths))
+        places = [Place(path, notebooks.by_path.get(path, 0)) for path in wanted]
+        seen = await self._access.visible(viewer, places)
+        return frozenset(path for path, is_seen in zip(wanted, seen, strict=True) if is_seen)
+
+    # --- one notebook ------------------------------------------------------------------------------------------------
+
+    async def history(self, viewer: Viewer, opened: Opened) -> list[Told]:
+        """Its versions, newest first, across renames."""
+        versions = await run_in_threadpool(self._history, opened)
+        places = {each.path for each in versions} - {opened.path}
+        known = await self._access.visible(viewer, [Place(path, opened.found.object_id) for path in sorted(places)])
+        seen = {opened.path} | {path for path, is_seen in zip(sorted(places), known, strict=True) if is_seen}
+        return [Told(each, each.path if each.path in seen else "") for each in versions]
+
+    def _history(self, opened: Opened) -> list[Version]:
+        snapshot, found = opened.snapshot, opened.found
+        key = (snapshot.tip, found.object_id)
+        return self._histories.get(
+            key, lambda: history(snapshot.vault, found.present_path, notebooks=snapshot.notebooks)
+        )
+
+    async def source(self, opened: Opened, at: str = "") -> Source:
+        """Its bytes in the last version, or at a moment; also of a deleted one."""
+        return await run_in_threadpool(self._source, opened, at)
+
+    def _source(self, opened: Opened, at: str) -> Source:
+        vault = opened.snapshot.vault
+        content, label = self._content(opened, at)
+        if content is None:
+            return Source(None, b"", label)
+        ((_, data),) = vault.blobs.read([content.blob])
+        return Source(content, data, label)
+
+    def _content(self, opened: Opened, at: str) -> tuple[Content | None, str]:
+        snapshot, found = opened.snapshot, opened.found
+        if at:
+            when = self._moments.get((snapshot.tip, at), lambda: moment(snapshot.vault, at))
+            stays = snapshot.notebooks.stays(found.object_id)
+            return content_at(snapshot.vault, stays, when), when.label
+        if found.row is None and found.stone is not None:
+            stone = found.stone
+            return Content(stone.path, stone.repo_path, stone.blob), "the last version before it was deleted"
+        return content_now(snapshot.vault, found), "the last protected version"
+
+    async def view(self, opened: Opened, at: str = "") -> tuple[Source, cells.NotebookView]:
+        """A version as cells."""
+        return await run_in_threadpool(self._view, opened, at)
+
+    def _view(self, opened: Opened, at: str) -> tuple[Source, cells.NotebookView]:
+        source = self._source(opened, at)
+        key = source.content.blob if source.content else ""
+        return source, self._views.get((key, opened.path), lambda: shown(source))
+
+    async def compare(self, opened: Opened, old: str, new: str) -> tuple[Source, Source, cells.DiffView | None]:
+        """Two versions side by side; without a difference where one is too large to be shown."""
+        return await run_in_threadpool(self._compare, opened, old, new)
+
+    def _compare(self, opened: Opened, old: str, new: str) -> tuple[Source, Source, cells.DiffView | None]:
+        one, other = self._source(opened, old), self._source(opened, new)
+        if one.is_large or other.is_large:
+            return one, other, None
+        key = tuple((each.content.blob, each.content.repo_path) if each.content else None for each in (one, other))
+        return one, other, self._diffs.get(key, lambda: compared(one, other))
+
+    async def blame(self, opened: Opened, at: str = "") -> Blame:
+        """Who wrote each line.
+
+        Raises:
+            NotThere: it was not there then, or is too large.
+        """
+
+        def made() -> Blame:
+            content, label = self._content(opened, at)
+            if content is None:
+                raise NotThere(f"{opened.path} was not in the vault at {label}.")
+            vault = opened.snapshot.vault
+            if blob_sizes(vault.git, [content.blob]).get(content.blob, 0) > cells.MOST_BYTES:
+                raise NotThere(f"{opened.path} is too large to be shown line by line.", hint="Download it instead.")
+            return blame(vault, opened.path, at=at, notebooks=opened.snapshot.notebooks)
+
+        return await run_in_threadpool(made)
+
+
+def shown(source: Source) -> cells.NotebookView:
+    """A version as cells; a large one as the beginning of its text."""
+    if source.content is None:
+        return cells.NotebookView(())
+    if source.is_large:
+        head = source.data[: cells.MOST_BYTES // 8].decode("utf-8", "replace")
+        return cells.plain_view(head)
+    return cells.notebook_view(source.content.parsed(source.data))
+
+
+def compared(old: Source, new: Source) -> cells.DiffView:
+    """Two versions side by side."""
+    after = new.content.parsed(new.data) if new.content else None
+    before = cells.parsed(old.content, old.data, like=after)
+    return cells.diff_view(diff(before, after or cells.parsed(None, b"", like=before)))
+
+
+def elsewhere(told: Sequence[Told]) -> str:
+    """What stands for a path that may not be named."""
+    return _ELSEWHERE if any(not each.path for each in told) else ""

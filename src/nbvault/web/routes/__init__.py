@@ -1,0 +1,1 @@
+"""The routes: each parses, asks the library, and shows."""

@@ -1,0 +1,293 @@
+"""The page in a real browser: the ways that people go, from a lost notebook to a proven one and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from browser_places import needs_browser, opened_browser
+from nbvault_emulator.testing import Emulator
+from web.places import BOB, MOVED, OPEN, ROOT, Desk, Page, serving, sums
+
+pytestmark = needs_browser
+KEEP = f"{ROOT}{OPEN}/keep"
+
+
+@dataclass
+class Window:
+    """A tab, and what it complained about or asked of others."""
+
+    tab: Any
+    url: str
+    complaints: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+    def go(self, path: str) -> None:
+        self.tab.goto(self.url + path)
+
+    def heard(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def asked(self, request: Any) -> None:
+        if not request.url.startswith((self.url, "data:")):
+            self.strangers.append(request.url)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with opened_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def opened(desk: Desk, chromium: Any) -> Iterator[tuple[Page, Any]]:
+    """The page, and a browser context that has followed its link."""
+    with serving(desk) as page:
+        context = chromium.new_context(viewport={"width": 1280, "height": 900})
+        tab = context.new_page()
+        tab.goto(f"{page.url}/enter?key={page.site.signs_in.key}")  # type: ignore[attr-defined]
+        tab.close()
+        yield page, context
+        context.close()
+
+
+@pytest.fixture
+def window(opened: tuple[Page, Any]) -> Iterator[Window]:
+    """A tab of it; whatever happens in it, nothing may be complained about and nobody else asked."""
+    page, context = opened
+    made = Window(context.new_page(), page.url)
+    made.tab.set_default_timeout(30_000)
+    made.tab.on("console", made.heard)
+    made.tab.on("pageerror", lambda error: made.complaints.append(str(error)))
+    made.tab.on("request", made.asked)
+    yield made
+    made.tab.close()
+    assert (made.complaints, made.strangers) == ([], [])
+
+
+def test_from_a_lost_notebook_to_its_proven_return_and_back(window: Window, emulator: Emulator) -> None:
+    """Search as you type, open, compare two versions, restore the first one, see the proof, undo, see that proof."""
+    tab, before = window.tab, sums(emulator)
+    window.go("/notebooks")
+    tab.locator("#q").press_sequentially("open load")
+    tab.locator("#results a", has_text="load").click()
+    assert tab.locator(".timeline tbody tr").count() == 3
+    tab.get_by_role("button", name="Compare the two").click()
+    tab.get_by_role("link", name="All versions").click()
+    tab.locator(".timeline tbody tr").last.get_by_role("link", name="Restore").click()
+    tab.get_by_role("button", name="Show the plan").click()
+    tab.locator("button[data-confirm]").wait_for()
+    changed = tab.locator(".diff .changed")
+    assert "rows = 2" in changed.first.locator(".old").inner_text()
+    assert "rows = 1" in changed.first.locator(".new").inner_text()
+    assert sums(emulator) == before
+    tab.locator("button[data-confirm]").click()
+    tab.locator("[data-receipt]").wait_for()
+    assert "1 restored" in tab.locator("[data-receipt]").inner_text()
+    assert "read back, the same" in tab.locator(".list").inner_text()
+    assert sums(emulator)[MOVED] != before[MOVED]
+    tab.get_by_role("button", name="Undo").click()
+    tab.locator("button[data-confirm]").click()
+    tab.locator("[data-receipt]").wait_for()
+    assert "1 restored" in tab.locator("[data-receipt]").inner_text()
+    assert sums(emulator) == before
+
+
+def test_several_at_once_as_of_a_day(window: Window, desk: Desk, emulator: Emulator) -> None:
+    """Tick some, choose a day, see the plan, leave it, find it again under Tasks, restore a copy, see the receipt."""
+    tab, before = window.tab, sums(emulator)
+    window.go(f"/notebooks?folder={ROOT}{OPEN}")
+    for name in ("keep", "plan"):
+        tab.get_by_label(re.compile(f"Choose .*/{name}$")).check()
+    button = tab.get_by_role("button", name="Restore 2 ticked")
+    assert button.is_enabled()
+    button.click()
+    tab.locator("#day").fill(desk.diary[0].at[:10])
+    tab.get_by_label("as a copy at:").check()
+    tab.get_by_label("Where the copy is to be").fill(f"{ROOT}/copies/")
+    tab.get_by_role("button", name="Show the plan").click()
+    tab.locator("button[data-confirm]").wait_for()
+    window.go("/tasks")
+    tab.locator("td.path a").first.click()
+    assert "2 create" in tab.locator("#task").inner_text()
+    tab.locator("button[data-confirm]").click()
+    tab.locator("[data-receipt]").wait_for()
+    assert "2 restored" in tab.locator("[data-receipt]").inner_text()
+    made = {path for path in sums(emulator) if path not in before}
+    assert {path.rpartition("/")[2] for path in made} == {"keep", "plan"}
+    for path in made:
+        emulator.delete(path)
+
+
+def test_by_keyboard_alone(window: Window, emulator: Emulator) -> None:
+    """From the first page to a carried-out restore without a mouse; what has the focus can be seen."""
+    tab, before = window.tab, sums(emulator)
+    window.go("/")
+    tab.keyboard.press("/")
+    assert tab.evaluate("document.activeElement.id") == "q"
+    tab.keyboard.type("open keep")
+    tab.keyboard.press("Enter")
+    reach(tab, "keep")
+    assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    tab.keyboard.press("Enter")
+    reach(tab, "Restore …")
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/restore?*")
+    reach(tab, "", name="overwrite")
+    tab.keyboard.press("End")
+    reach(tab, "Show the plan")
+    tab.keyboard.press("Enter")
+    tab.locator("button[data-confirm]").wait_for()
+    reach(tab, "Do it")
+    tab.keyboard.press("Enter")
+    tab.locator("[data-receipt]").wait_for()
+    assert sums(emulator) == before
+
+
+def reach(tab: Any, words: str, *, name: str = "") -> None:
+    """Press Tab until something with these words, or this name, has the focus."""
+    for _ in range(80):
+        tab.keyboard.press("Tab")
+        text, field_name = tab.evaluate("[document.activeElement.innerText || '', document.activeElement.name || '']")
+        if (words and text.strip().endswith(words)) or (name and field_name == name):
+            return
+    raise AssertionError(f"the keyboard does not reach {words or name}")
+
+
+def test_the_charts_are_drawn(window: Window) -> None:
+    """Four charts with something in them, told to those who cannot see them."""
+    window.go("/")
+    window.tab.locator("[data-chart][data-drawn]").nth(3).wait_for()
+    drawn = window.tab.evaluate(
+        "Array.from(document.querySelectorAll('[data-chart] canvas')).map(each => {"
+        " const data = each.getContext('2d').getImageData(0, 0, each.width, each.height).data;"
+        " return data.some(value => value > 0) })"
+    )
+    assert drawn == [True] * 4
+    assert window.tab.locator("[data-chart][role=img]").count() == 4
+
+
+PLACES = [
+    "/",
+    "/notebooks",
+    "/notebooks?state=any&q=open",
+    f"/notebook?path={MOVED}",
+    f"/version?path={MOVED}",
+    f"/compare?path={MOVED}",
+    f"/blame?path={MOVED}",
+    f"/restore?path={MOVED}",
+    "/search",
+    "/sessions",
+    "/restores",
+    "/tasks",
+    "/nowhere",
+]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_barrier(opened: tuple[Page, Any], scheme: str) -> None:
+    """axe finds nothing serious on any page, dark or light."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page, context = opened
+    tab, found = context.new_page(), []
+    tab.emulate_media(color_scheme=scheme)
+    for place in PLACES:
+        tab.goto(page.url + place)
+        if place == "/":
+            tab.locator("[data-chart][data-drawn]").nth(3).wait_for()
+        results = Axe().run(tab).response["violations"]
+        found += [
+            (place, each["id"], [node["html"][:120] for node in each["nodes"]][:3])
+            for each in results
+            if each["impact"] in ("serious", "critical")
+        ]
+    tab.close()
+    assert found == []
+
+
+def test_readable_on_a_phone(opened: tuple[Page, Any]) -> None:
+    """On 360 pixels no page is wider than the screen."""
+    page, context = opened
+    tab, wide = context.new_page(), []
+    tab.set_viewport_size({"width": 360, "height": 740})
+    for place in PLACES:
+        tab.goto(page.url + place)
+        if tab.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            wide.append(place)
+    tab.close()
+    assert wide == []
+
+
+def test_times_are_the_readers(opened: tuple[Page, Any], chromium: Any) -> None:
+    """A time is told in the zone of the browser, and by its exact value on request."""
+    page, context = opened
+    cookies = context.cookies()
+    told = []
+    for zone in ("UTC", "Asia/Tokyo"):
+        other = chromium.new_context(timezone_id=zone, locale="en-GB")
+        other.add_cookies(cookies)
+        tab = other.new_page()
+        tab.goto(f"{page.url}/notebook?path={MOVED}")
+        told.append(tab.locator(".timeline time").first.inner_text())
+        other.close()
+    assert told[0] != told[1]
+
+
+def test_a_link_can_be_shared(window: Window) -> None:
+    """What was searched for is in the address, and opens again as it was."""
+    tab = window.tab
+    window.go("/notebooks")
+    tab.locator("#q").press_sequentially("open")
+    tab.locator("#state").select_option("deleted")
+    tab.locator("#results .chip.deleted").first.wait_for()
+    tab.wait_for_url(re.compile(r"q=open.*state=deleted|state=deleted.*q=open"))
+    shared = tab.url
+    window.go("/")
+    tab.goto(shared)
+    assert tab.locator("#results tbody tr").count() == 1
+    assert "gone" in tab.locator("#results tbody").inner_text()
+
+
+HOSTILE = (
+    "# Databricks notebook source\n"
+    "x = '</code></pre><script>document.title=\"owned\"</script><img src=x onerror=alert(1)>'\n"
+    "if access != 'user\u202e \u2066# only for admins\u2069 \u2066':\n"
+    "    {{ 7 * 7 }} {% raw %} ${1+1} javascript:alert(1)\n"
+)
+NAME = f"{ROOT}{OPEN}/<img src=x onerror=alert(1)>\u202egnp.exe & \"quoted\" 'x'"
+
+
+def test_hostile_names_and_texts_are_only_shown(desk: Desk, emulator: Emulator, chromium: Any) -> None:
+    """Markup, scripts, templates and turning characters in names, texts and searches do nothing but stand there."""
+    emulator.create(NAME, HOSTILE, editor=BOB)
+    desk.sync()
+    emulator.edit(NAME, HOSTILE + "y = '<b>'\n", editor="<script>alert(1)</script>@clients.example")
+    desk.sync()
+    with serving(desk) as page:
+        context = chromium.new_context()
+        window = Window(context.new_page(), page.url)
+        window.tab.on("dialog", lambda dialog: window.complaints.append(dialog.message))
+        window.tab.on("console", window.heard)
+        window.tab.on("request", window.asked)
+        window.go(f"/enter?key={page.site.signs_in.key}")  # type: ignore[attr-defined]
+        window.go(f"/notebooks?folder={ROOT}{OPEN}")
+        window.tab.get_by_role("link", name="img src").click()
+        for name in ("Look at it", "Who wrote what"):
+            window.tab.get_by_role("link", name=name).click()
+            assert "onerror=alert(1)" in window.tab.inner_text("main")
+            assert "\u202e" not in window.tab.inner_text("main")
+            window.tab.go_back()
+        window.tab.get_by_role("button", name="Compare the two").click()
+        window.tab.locator(".diff").wait_for()
+        window.go("/notebooks?q=%3Cscript%3Ealert(1)%3C/script%3E&folder=%3Csvg/onload=alert(1)%3E")
+        assert window.tab.title().startswith(("Notebooks", "404"))
+        assert window.tab.locator("main script, main img, main svg").count() == 0
+        context.close()
+    assert [each for each in window.complaints if "404" not in each] == []
+    assert window.strangers == []
