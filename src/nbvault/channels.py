@@ -44,11 +44,11 @@ def channels_of(settings: Settings, *, clock: Clock) -> dict[str, Channel]:
     return found
 
 
-def slack_line_of(settings: Settings) -> SlackLine | None:
+def slack_line_of(settings: Settings, *, timeout_s: float = 10.0) -> SlackLine | None:
     """The line that follows a running session, where it is configured."""
     if not settings.slack.token:
         return None
-    return SlackLine(settings.slack, poster_of(settings, "Slack", "slack.token"))
+    return SlackLine(settings.slack, poster_of(settings, "Slack", "slack.token", timeout_s=timeout_s))
 
 
 def policy_of(settings: Settings) -> Policy:

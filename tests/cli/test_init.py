@@ -120,15 +120,26 @@ def test_somebody_is_asked(desk: Desk) -> None:
         emulator.git_url,
         "pat",
         "env:AZURE_DEVOPS_PAT",
+        "127.0.0.1",
+        "ann@example.com, bob@example.com",
+        "",
+        "env:HOOK",
+        "",
+        "n",
     ]
-    process = desk.start("init", "new.toml", "--ask", stdin=True)
+    process = desk.start("init", "new.toml", "--ask", stdin=True, HOOK="http://127.0.0.1:1/geheim")
     ended = desk.ended(process, said="\n".join([*said, ""]))
     assert ended.code == 0, ended
-    assert ended.err.count("Answer again?") == 2
+    assert ended.err.count("Answer again?") == 3
+    for name in ("mail server", "Slack"):
+        assert f"{name}: not ok" in ended.err
+    assert "geheim" not in ended.out + ended.err
     assert "dapi0123" not in ended.out + ended.err
     written = load_settings(desk.folder / "new.toml", environment={})
     assert (written.workspace.host, written.workspace.root) == (emulator.workspace_url, "/Clients")
-    assert ended.out == "Wrote new.toml.\n  1. Then try: nbvault sync --dry-run --config new.toml\n"
+    assert (written.email.host, written.email.to) == ("127.0.0.1", ("ann@example.com", "bob@example.com"))
+    assert (written.slack.webhook is not None, written.teams.webhook) == (True, None)
+    assert ended.out.endswith("Then try: nbvault sync --dry-run --config new.toml\n")
 
 
 def test_an_identity_of_entra(tmp_path: Path) -> None:

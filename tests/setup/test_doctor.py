@@ -34,6 +34,7 @@ from nbvault.setup.template import Answers, configuration
 from nbvault.state.store import AuditEvent, StateManager
 from nbvault.wiring import run_sync
 from nbvault_emulator.testing import Emulator
+from told_places import loopback, mail_server
 
 WAITS = "Not looked at; first put in order: "
 REVIEWERS = "fa4e907d-c16b-4a4c-9dfa-4906e5d171dd"
@@ -161,6 +162,44 @@ def test_a_missing_right(patient: Patient, fault: dict[str, object], name: str, 
     patient.emulator.faults(fault)
     found = only(patient.checks(), name)
     assert (hint in found.hint, found.exit_code) == (True, code), found
+
+
+MAIL = {"NBVAULT_EMAIL__TO": "a@b.example", "NBVAULT_EMAIL__HOST": "127.0.0.1", "NBVAULT_EMAIL__PORT": "1"}
+BOT = {"NBVAULT_SLACK__TOKEN": "env:BOT", "NBVAULT_SLACK__CHANNEL": "C1", "BOT": "xoxb-1"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "name", "hint"),
+    [
+        (MAIL, "mail server", "Check email.host"),
+        (
+            {"NBVAULT_SLACK__WEBHOOK": "env:HOOK", "HOOK": "http://127.0.0.1:1/geheim"},
+            "Slack",
+            "Check slack.webhook",
+        ),
+        ({"NBVAULT_SLACK__WEBHOOK": "env:HOOK"}, "Slack", "Set the variable HOOK"),
+        ({**BOT, "NBVAULT_SLACK__API": "http://127.0.0.1:1/api"}, "Slack", "Check the network"),
+        ({"NBVAULT_TEAMS__WEBHOOK": "env:HOOK", "HOOK": "geheim"}, "Microsoft Teams", "Put the whole address"),
+    ],
+)
+def test_a_channel_out_of_order(patient: Patient, variables: Mapping[str, str], name: str, hint: str) -> None:
+    """A mail server that is not there, a webhook that is none or leads nowhere, a token that is missing."""
+    found = only(patient.checks(**variables), name)
+    assert (hint in found.hint, "geheim" in found.detail + found.hint) == (True, False), found
+
+
+def test_channels_in_order(patient: Patient) -> None:
+    """A mail server and both services answer: all is in order, and nobody is written to."""
+    with mail_server() as post, loopback() as service:
+        service.always = (200, {}, '{"ok": true, "user": "nbvault"}')
+        hooks = {f"NBVAULT_{name}__WEBHOOK": "env:HOOK" for name in ("SLACK", "TEAMS")}
+        mail = {**MAIL, "NBVAULT_EMAIL__PORT": str(post.port), "NBVAULT_EMAIL__SECURITY": "none"}
+        bot = {**BOT, "NBVAULT_SLACK__API": service.url("/api")}
+        checks = patient.checks(**hooks, **mail, **bot, HOOK=service.url("/geheim"))
+    told = {check.name: check.detail for check in checks}
+    assert (wrong(checks), post.envelopes, [each.path for each in service.asked]) == ({}, [], ["/api/auth.test"])
+    assert told["mail server"] == f"127.0.0.1:{post.port} answers in clear text."
+    assert told["Slack"] == "Slack answers at 127.0.0.1. Slack knows the bot as nbvault."
 
 
 def test_an_unreadable_folder_is_named(patient: Patient) -> None:

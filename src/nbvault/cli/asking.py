@@ -75,6 +75,8 @@ def asked(answers: Answers, folder: Path, *, attempt: bool, fixed: Collection[st
     answers = asking.one(answers, _root, Answer.ROOT, given=given("root"))
     answers = asking.one(answers, _remote, Answer.REMOTE, given=given("remote"))
     answers = asking.one(answers, _vault_token, Answer.VAULT_TOKEN, given=given("auth", "vault_token"))
+    channels = ("mail_host", "slack_webhook", "teams_webhook")
+    answers = asking.one(answers, _channels, Answer.CHANNELS, given=given(*channels))
     return answers, list(asking.checks.values())
 
 
@@ -109,6 +111,18 @@ def _vault_token(answers: Answers) -> Answers:
     client = _asked("The id of the service principal (empty: a managed identity)", default="")
     secret = _asked("Where its secret is", default="env:AZURE_CLIENT_SECRET") if client else ""
     return replace(answers, auth=VaultAuth.ENTRA, tenant_id=tenant, client_id=client, client_secret=secret)
+
+
+def _channels(answers: Answers) -> Answers:
+    """Who is told when something is wrong; each may be left out."""
+    host = _asked("A mail server for alerts, such as smtp.office365.com (empty: no mail)", default="")
+    to = _asked("Who gets mail, separated by commas") if host else ""
+    user = _asked("Who signs in to the mail server (empty: nobody)", default="") if host else ""
+    password = _asked("Where that user's password is", default="env:SMTP_PASSWORD") if user else ""
+    slack = _asked("Where the address of a Slack webhook is, such as env:SLACK_WEBHOOK (empty: none)", default="")
+    teams = _asked("Where the address of a Teams workflow is, such as env:TEAMS_WEBHOOK (empty: none)", default="")
+    mailed = replace(answers, mail_host=host, mail_to=to, mail_user=user, mail_password=password)
+    return replace(mailed, slack_webhook=slack, teams_webhook=teams)
 
 
 def _asked(question: str, *, default: str | None = None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from nbvault.errors import ConfigurationError, NbvaultError
 from nbvault.gitstore.runner import require_git
 from nbvault.settings import NotConfigured, Settings, without_settings
-from nbvault.setup import remote_checks, workspace_checks
+from nbvault.setup import remote_checks, told_checks, workspace_checks
 from nbvault.setup.examining import Around, Check, Examination, Found, checked
 from nbvault.state.migrations import MIGRATIONS
 from nbvault.state.store import StateManager
@@ -99,5 +99,8 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("clock", workspace_checks.clock),
     Examination("disk", disk),
     Examination("state store", state_store),
+    Examination("mail server", told_checks.mail_server),
+    Examination("Slack", told_checks.slack),
+    Examination("Microsoft Teams", told_checks.teams),
 )
 """Whoever adds one writes a function and a line here; the command prints them in this order."""

@@ -76,6 +76,8 @@ class Answers:
         vault_token: Where the Git server's token is.
         tenant_id, client_id, client_secret: Of the section ``[azure]``, where `auth` is Entra.
         ca_file: The authorities to trust.
+        mail_host, mail_to, mail_user: Of the section ``[email]``; without a host there is no mail.
+        mail_password, slack_webhook, teams_webhook: Where these secrets are; empty leaves that channel out.
     """
 
     host: str = ""
@@ -88,6 +90,12 @@ class Answers:
     client_id: str = ""
     client_secret: str = ""
     ca_file: str = ""
+    mail_host: str = ""
+    mail_to: str = ""
+    mail_user: str = ""
+    mail_password: str = ""
+    slack_webhook: str = ""
+    teams_webhook: str = ""
 
     @property
     def missing(self) -> list[str]:
@@ -109,6 +117,9 @@ class Answers:
             workspace_token=full(self.workspace_token),
             vault_token=full(self.vault_token),
             client_secret=full(self.client_secret),
+            mail_password=full(self.mail_password),
+            slack_webhook=full(self.slack_webhook),
+            teams_webhook=full(self.teams_webhook),
             remote=remote,
             ca_file=str(folder / Path(self.ca_file).expanduser()) if self.ca_file else "",
         )
@@ -140,9 +151,27 @@ def _sections(answers: Answers) -> list[str]:
         lines = [f"{key} = {_quoted(value)}\n" for key in keys if (value := getattr(answers, key))]
         intro = "# Who we are to Microsoft Entra; with no key at all, whatever azure-identity finds.\n"
         found.append("\n[azure]\n" + intro + "".join(lines))
+    found += _channels(answers)
     if answers.ca_file:
         intro = "# The authorities to trust, instead of those of this machine.\n"
         found.append(f"\n[network]\n{intro}ca_file = {_quoted(answers.ca_file)}\n")
+    return found
+
+
+def _channels(answers: Answers) -> list[str]:
+    """Who is told when something is wrong."""
+    found = []
+    if answers.mail_host:
+        to = [each.strip() for each in answers.mail_to.split(",") if each.strip()]
+        lines = [f"host = {_quoted(answers.mail_host)}\n", f"to = {json.dumps(to, ensure_ascii=False)}\n"]
+        signing = (("user", answers.mail_user), ("password", answers.mail_password))
+        lines += [f"{key} = {_quoted(value)}\n" for key, value in signing if value]
+        intro = '# Alerts by mail: by STARTTLS on port 587; with TLS from the start: security = "tls", port = 465.\n'
+        found.append("\n[email]\n" + intro + "".join(lines))
+    for name, webhook in (("slack", answers.slack_webhook), ("teams", answers.teams_webhook)):
+        if webhook:
+            intro = "# Where the address is that alerts are posted to.\n"
+            found.append(f"\n[{name}]\n{intro}webhook = {_quoted(webhook)}\n")
     return found
 
 

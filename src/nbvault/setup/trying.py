@@ -17,6 +17,7 @@ class Answer(Enum):
     WORKSPACE_TOKEN = ("workspace",)
     ROOT = ("root", "folders", "export")
     REMOTE = ("remote host",)
+    CHANNELS = ("mail server", "Slack", "Microsoft Teams")
     VAULT_TOKEN = ("git credential", "repository", "push right", "pushes")
 
 
