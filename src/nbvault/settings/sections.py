@@ -272,7 +272,6 @@ class EmailSection(_Section):
     password: Reference = None
     sender: Mailbox = ""
     to: Mailboxes = ()
-    changes: bool = False
 
     @model_validator(mode="after")
     def _whole(self) -> EmailSection:

@@ -85,7 +85,7 @@ class Result(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message for one channel. `kind` is why it was written: raised, repeated, over, success, changes, test."""
+    """One message for one channel. `kind` is why it was written: raised, repeated, over, success, test."""
 
     delivery_id: str
     alert_id: str
