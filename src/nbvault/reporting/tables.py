@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -30,29 +29,33 @@ def to_csv(changes: Iterable[Detailed]) -> Iterator[str]:
     No cell begins a formula in a spreadsheet: what would is behind an apostrophe. What is not printable is spelled out
     (``\\x0a``), so a change is one line.
     """
-    yield _csv_line(COLUMNS)
+    writer = csv.writer(_Echo(), quoting=csv.QUOTE_ALL)
+    yield writer.writerow(COLUMNS)
     for each in changes:
-        yield _csv_line([_cell(value) for value in _values(each)])
+        yield writer.writerow(_values(each))
+
+
+class _Echo:
+    """What a csv writer writes to, so that it returns the line."""
+
+    def write(self, line: str) -> str:
+        return line
 
 
 def _values(each: Detailed) -> list[object]:
+    """The fields of a change; those that people can write are made safe, the others are ours."""
     change, counts = each.change, each.counts
-    found: list[object] = [iso(change.at), change.change.value, change.path, change.old_path, change.language]
-    found += [change.author.name, change.author.email, change.session, change.commit, change.old_blob, change.new_blob]
+    found: list[object] = [iso(change.at), change.change.value, _cell(change.path), _cell(change.old_path)]
+    found += [change.language, _cell(change.author.name), _cell(change.author.email), change.session, change.commit]
+    found += [change.old_blob, change.new_blob]
     if counts is None:
         return [*found, *[""] * 6]
     cells = [counts.added, counts.removed, counts.changed, counts.moved]
     return [*found, *cells, counts.lines_added, counts.lines_removed]
 
 
-def _cell(value: object) -> str:
-    return _FORMULA.sub(r"\1'", harmless(str(value)).replace("\t", "\\t"))
-
-
-def _csv_line(values: Iterable[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, quoting=csv.QUOTE_ALL).writerow(values)
-    return line.getvalue()
+def _cell(text: str) -> str:
+    return _FORMULA.sub(r"\1'", harmless(text).replace("\t", "\\t")) if text else ""
 
 
 def to_json(report: Report, changes: Iterable[Detailed]) -> Iterator[str]:
