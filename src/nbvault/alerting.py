@@ -161,7 +161,7 @@ def _check(
         )
         manager = AlertManager(state.alerts, outbox, policy_of(usable), clock=clock)
         if report is not None and wording.is_success(report):
-            _queue_success(usable, outbox, report, look, clock=clock)
+            _queue_success(usable, outbox, report, _heads(state, look), clock=clock)
         done = manager.check(look.facts, elsewhere=told_in(look.told))
         lines = _untold(state.alerts, {each.alert_id: each for each in told_in(look.told)})
         if lines and look.fresh:
@@ -169,8 +169,17 @@ def _check(
     return Outcome(done, tuple(notes), tuple(outbox.channels))
 
 
-def _queue_success(settings: Settings, outbox: Outbox, report: SessionReport, look: Look, *, clock: Clock) -> None:
-    message = wording.success(report, [("Vault records", look.meta)] if look.meta else [])
+def _heads(state: StateManager, look: Look) -> list[tuple[str, str]]:
+    """What an auditor compares the vault with later: the commit of its records, and the head of the audit trail."""
+    heads = state.audit_heads()
+    found = [("Vault records", look.meta)] if look.meta else []
+    return [*found, ("Audit trail", str(heads[-1]))] if heads else found
+
+
+def _queue_success(
+    settings: Settings, outbox: Outbox, report: SessionReport, heads: Sequence[tuple[str, str]], *, clock: Clock
+) -> None:
+    message = wording.success(report, heads)
     wanted = [channel for channel in settings.alerts.success if channel in outbox.channels]
     outbox.put(new_delivery(channel, "success", message, at=clock.now()) for channel in wanted)
 

@@ -106,6 +106,8 @@ def test_a_success_is_told_with_its_numbers(listener: Listener) -> None:
     assert listener.heard() == [SUCCESS.format(1, report.counts.listed)]
     assert {f"Commit: {report.head}", f"Session: {report.session}", "Saved: 1"} <= set(text.splitlines())
     assert "files a second" in text
+    with StateManager(listener.settings().state.connection_url()) as state:
+        assert f"Audit trail: {state.audit_heads()[-1]}" in text.splitlines()
     assert listener.notes == []
 
 
