@@ -19,11 +19,13 @@ from nbvault.backup.surroundings import Surroundings, SyncOptions, SyncSettings,
 from nbvault.backup.survey import Survey
 from nbvault.clock import Clock, SystemClock
 from nbvault.errors import (
+    ConfigurationError,
     GitError,
     NbvaultError,
     SessionInterrupted,
     StateError,
     VaultError,
+    WorkspaceError,
 )
 from nbvault.gitstore.lease import Lease, Sightings
 from nbvault.gitstore.meta import Record, read_records
@@ -40,6 +42,8 @@ from nbvault.opening import opened_vault
 from nbvault.settings import Deletions, ExportFormat, Settings
 from nbvault.state.store import AuditEvent, SessionRow, StateManager
 from nbvault.trail import Waiting, follow
+from nbvault.workspace.acts_source import acts_of
+from nbvault.workspace.audit_events import Acts
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.editors import Editors
 from nbvault.workspace.transport import ClientOptions
@@ -253,7 +257,7 @@ async def _session(
         _exporting(engine, client, recorder, auth, clock=clock) as (workspace, at_once),
     ):
         host = SessionHost(settings, auth, clock, Waiting(vault, recorder.state).records)
-        editor_of = Editors(client).editor_of
+        editor_of = Editors(client, await _acts(settings, client, recorder, clock)).editor_of
         around = Surroundings(workspace, vault, lease, editor_of, clock=clock, watcher=recorder, stop=stop, host=host)
         telling = asyncio.ensure_future(_tell_progress(recorder, clock))
         try:
@@ -261,6 +265,15 @@ async def _session(
             return await session.run(), session.trail
         finally:
             telling.cancel()
+
+
+async def _acts(settings: Settings, client: WorkspaceClient, recorder: Recorder, clock: Clock) -> Acts | None:
+    """What the audit table says by now; a backup does not fail for want of a name."""
+    try:
+        return await acts_of(settings, client, clock=clock)
+    except (ConfigurationError, WorkspaceError) as error:
+        recorder.stage(f"The audit table is not asked whose changes are: {error}")
+        return None
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nbvault_emulator import notebooks
+from nbvault_emulator import audit_log, notebooks
 from nbvault_emulator.jobs_world import JOB_OPERATIONS
 from nbvault_emulator.platform_world import PLATFORM_OPERATIONS
 from nbvault_emulator.world import DIRECTORY, NOTEBOOK, Node, World, WorldError, decode_content, missing, normal_path
@@ -29,8 +29,10 @@ def apply(world: World, operation: Operation) -> dict[str, Any]:
     if handler is None:
         raise WorldError(400, "INVALID_PARAMETER_VALUE", f"Unknown operation {operation.get('op')!r}.")
     mark, done = world.next_id, False
+    before = audit_log.about(world, operation)
     try:
         result = handler(world, operation)
+        audit_log.note(world, operation, before, result)
         done = True
     finally:
         if not done:
@@ -237,5 +239,6 @@ _OPERATIONS: dict[str, Callable[[World, Operation], dict[str, Any]]] = {
     "mkdirs": _mkdirs,
     "import": _import,
     "user": _user,
+    "audit": audit_log.switch,
     "touch": _touch,
 }

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from nbvault_emulator import answers, imports, jobs
+from nbvault_emulator import answers, imports, jobs, statements
 from nbvault_emulator.clones import Clone, Cloner
 from nbvault_emulator.faults import Fault
 from nbvault_emulator.http import Request, Response
@@ -77,6 +77,9 @@ class PlatformApi:
         if job := jobs.find(self._world, request.method, request.path, query):
             answer = job[1]
             return Call(job[0], "", lambda _faults: answer())
+        if statement := statements.find(self._world, request):
+            told = statement[1]
+            return Call(statement[0], "", lambda _faults: told())
         rest = request.path.removeprefix(_API)
         for method, pattern, endpoint, handler in self._routes:
             if method == request.method and (found := pattern.fullmatch(rest)):

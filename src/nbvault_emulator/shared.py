@@ -34,6 +34,7 @@ ENDPOINTS = (
     "jobs-list",
     "jobs-get",
     "jobs-runs-list",
+    "sql-statements",
     "well-known",
     "git-fetch-refs",
     "git-fetch-pack",

@@ -64,6 +64,10 @@ class Admin:
         """A token of a person's own for the workspace."""
         return str(self._change("user-token", {"userName": name})["token"])
 
+    def audit(self, **rules: Any) -> dict[str, Any]:
+        """Let the workspace keep an audit table from now on (`audit_log.DEFAULTS`); where it is to be found."""
+        return self._change("audit", rules)
+
     def job(self, name: str, **settings: Any) -> int:
         """Make a job; returns its id."""
         made = self._change("job", {"settings": {"name": name, **settings}})

@@ -42,6 +42,7 @@ def command(*, full: bool, dry_run: bool, accept_deletions: str, message: str, e
     Ends with 0 if everything is saved, 3 if something is not, 4 if deletions are held until you accept them.
     """
     from nbvault.alerting import after_session
+    from nbvault.authorship import name_editors_or_say
     from nbvault.backup.surroundings import SyncOptions
 
     settings = load()
@@ -54,7 +55,9 @@ def command(*, full: bool, dry_run: bool, accept_deletions: str, message: str, e
             output.emit(report.as_json())
         else:
             tell(report)
-    # Last, so that nobody waits for a mail server to read what came of it.
+    # Last, so that nobody waits for a warehouse or a mail server to read what came of it; mails have the names.
+    if report.pushed and not dry_run:
+        name_editors_or_say(settings, say=output.note)
     after_session(settings, report, say=output.note)
     return report.exit_code
 

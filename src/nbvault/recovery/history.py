@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from nbvault.clock import iso
+from nbvault.gitstore.authors import Authors
 from nbvault.gitstore.reader import LogEntry
 from nbvault.gitstore.vault import Vault
 from nbvault.model import UNKNOWN, Person
@@ -31,7 +32,7 @@ class Version:
     """One entry of a notebook's history.
 
     `path` is its workspace path in this version; for a deletion, its last one. `author` is who signed the commit on
-    ``backup/daily``; in a first backup that is nbvault. `at` is when the session began.
+    ``backup/daily``, or whom the vault names since; in a first backup that is nbvault. `at` is when the session began.
     """
 
     commit: str
@@ -77,7 +78,19 @@ def history(vault: Vault, path: str, *, notebooks: Notebooks | None = None) -> l
         gone = bool(versions) and versions[-1].change is Change.DELETED
         before = stay
         found += versions
-    return [version for version in reversed(found) if version.session > vault.past.told_since]
+    told = [version for version in reversed(found) if version.session > vault.past.told_since]
+    if all(version.author != UNKNOWN for version in told):
+        return told
+    authors = Authors.of(vault)
+    return [_named(version, authors) for version in told]
+
+
+def _named(version: Version, authors: Authors) -> Version:
+    """With its author, where that became known after its commit."""
+    if version.author != UNKNOWN:
+        return version
+    known = authors.of_change(version.session, version.change.value, version.path)
+    return replace(version, author=known) if known else version
 
 
 def _arrival(before: Stay | None, stay: Stay, *, gone: bool) -> Change:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from nbvault.clock import iso
 from nbvault.errors import ConfigurationError
+from nbvault.gitstore.authors import Authors
 from nbvault.gitstore.meta import read_records, read_renames
 from nbvault.gitstore.reader import Commit, TreeDifference, blob_log
 from nbvault.gitstore.vault import Vault
@@ -84,7 +85,8 @@ def changes(vault: Vault, query: Query, *, corrected: Correction | None = None) 
     that cannot be had (`vault.past.gaps`) is left out.
 
     Args:
-        corrected: Who made a change, where the commit does not know.
+        corrected: Who made a change, where the commit does not know; otherwise what the vault was told since
+            (`gitstore.authors.Authors`).
 
     Raises:
         ConfigurationError: nothing was backed up yet, or there is no such session.
@@ -94,12 +96,24 @@ def changes(vault: Vault, query: Query, *, corrected: Correction | None = None) 
         raise ConfigurationError("The vault holds no backup yet.", hint="Run `nbvault sync` first.")
     _refuse_unknown_session(vault, query.session)
     is_meant = within(vault.root, query.place)
+    corrected = corrected or _named_since(vault)
     for change in _told(vault, query):
-        author = (corrected(change) if corrected else None) or change.author
+        author = corrected(change) or change.author
         told = change if author == change.author else replace(change, author=author)
         here = is_meant(told.path) or (bool(told.old_path) and is_meant(told.old_path))
         if here and query.wants_author(author) and query.wants_language(told.language):
             yield told
+
+
+def _named_since(vault: Vault) -> Correction:
+    authors = Authors.of(vault)
+
+    def corrected(change: NotebookChange) -> Person | None:
+        if change.author != UNKNOWN:
+            return None
+        return authors.of_change(change.session, change.change.value, change.path)
+
+    return corrected
 
 
 def language_at(repo_path: str) -> str:

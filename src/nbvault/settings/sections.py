@@ -337,6 +337,25 @@ class WebSection(_Section):
     oidc_scope: str = "openid profile email 2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/user_impersonation"
 
 
+class EditorsSource(str, Enum):
+    """Who tells whose a change was, besides the listing: the workspace's audit table, or an export of it."""
+
+    LISTING = "listing"
+    AUDIT = "audit"
+    EXPORT = "export"
+
+
+class EditorsSection(_Section):
+    """Whose a change was. Events of the last `days` are asked for, since they come late."""
+
+    source: EditorsSource = EditorsSource.LISTING
+    warehouse_id: str = ""
+    table: str = "system.access.audit"
+    workspace_id: str = ""
+    file: OptionalPath = None
+    days: Count = 3
+
+
 class Settings(_Section):
     """All settings, checked; secrets only as references."""
 
@@ -349,6 +368,7 @@ class Settings(_Section):
     telemetry: TelemetrySection
     azure: AzureSection
     network: NetworkSection
+    editors: EditorsSection
     alerts: AlertsSection
     email: EmailSection
     slack: SlackSection

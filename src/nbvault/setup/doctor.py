@@ -87,6 +87,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("folders", workspace_checks.folders, needs=("root",)),
     Examination("export", workspace_checks.export, needs=("root",)),
     Examination("job", workspace_checks.job, needs=("workspace",)),
+    Examination("audit table", workspace_checks.audit_table),
     Examination("remote host", remote_checks.host),
     Examination("git credential", remote_checks.credential),
     Examination("repository", remote_checks.repository, needs=("git", "remote host", "git credential")),

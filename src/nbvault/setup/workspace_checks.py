@@ -12,12 +12,15 @@ from nbvault.backup.scope import Scope
 from nbvault.clock import Clock, iso
 from nbvault.errors import AuthenticationError, ConfigurationError, NbvaultError, WorkspaceError
 from nbvault.model import DIRECTORY, NOTEBOOK, ListedObject
+from nbvault.settings import EditorsSource
 from nbvault.setup.deploy.bundle import SYNC
 from nbvault.setup.examining import Around, Found
+from nbvault.workspace.acts_source import acts_of, warehouse_of, workspace_id
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.errors import DeadlineExceeded, Forbidden, NotFound, TooLarge, Unreachable
 from nbvault.workspace.jobs import Job, JobsClient, Run
 from nbvault.workspace.reach import Reached, reach
+from nbvault.workspace.statements import Statements, may_read
 from nbvault.workspace.transport import ClientOptions
 
 T = TypeVar("T")
@@ -70,6 +73,26 @@ def root(around: Around) -> Found:
         except NotFound as error:
             hint = "Check workspace.root, and the permissions of the backup identity."
             raise ConfigurationError(f"{path} does not exist, or this identity may not see it.", hint=hint) from error
+
+    return _asked(around, ask)
+
+
+def audit_table(around: Around) -> Found:
+    """Whether the audit table can be asked whose changes are; where it is not to be, that is in order."""
+    editors = around.settings.editors
+    if editors.source is EditorsSource.LISTING:
+        return Found("Not used: editors are those that the listing tells (editors.source).")
+
+    async def ask(workspace: WorkspaceClient) -> Found:
+        if editors.source is EditorsSource.EXPORT:
+            acts = await acts_of(around.settings, workspace, clock=around.clock)
+            return Found(f"{editors.file} tells {acts.count if acts else 0:,} things that people did to notebooks.")
+        number = workspace_id(around.settings, workspace.host)
+        patience = around.settings.network.check_timeout_s
+        statements = Statements(workspace, warehouse_of(around.settings), clock=around.clock, patience_s=patience)
+        seen = await may_read(statements, editors.table)
+        hint = "" if seen else "It is empty: new events come minutes to hours late."
+        return Found(f"{editors.table} can be read by warehouse {editors.warehouse_id}, for workspace {number}.", hint)
 
     return _asked(around, ask)
 

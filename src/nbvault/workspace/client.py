@@ -7,6 +7,7 @@ import json
 import random as _random
 from collections.abc import Callable
 from types import TracebackType
+from typing import TypeVar
 from urllib.parse import quote
 
 from nbvault.clock import Clock, SystemClock
@@ -23,6 +24,8 @@ from nbvault.workspace.errors import NotFound, is_doubtful
 from nbvault.workspace.git_folders import GitFolders
 from nbvault.workspace.transport import Authenticator, ClientOptions, Request, Transport
 from nbvault.workspace.window import AimdWindow
+
+T = TypeVar("T")
 
 _API = "/api/2.0/workspace/"
 _JUPYTER = "JUPYTER"
@@ -95,6 +98,10 @@ class WorkspaceClient:
     @deadline.setter
     def deadline(self, moment: float | None) -> None:
         self._transport.deadline = moment
+
+    async def ask(self, request: Request, read: Callable[[bytes], T]) -> T:
+        """What another API of the workspace answers."""
+        return await self._transport.ask(request, read)
 
     async def take_turn(self) -> None:
         """Wait for the fixed ceiling (`requests_per_second`) on behalf of a request that is sent from elsewhere."""

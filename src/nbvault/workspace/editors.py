@@ -8,6 +8,7 @@ from typing import Protocol
 
 from nbvault.errors import AuthenticationError, WorkspaceError
 from nbvault.model import UNKNOWN, ListedObject, Person
+from nbvault.workspace.audit_events import Acts
 
 SAME_MOMENT_MS = 5000
 """The last interactive edit is the last change if the two times are no further apart than this."""
@@ -33,11 +34,15 @@ class Editors:
 
     `failures` lists the users whose look-up failed; that never fails a session. A user the workspace no longer knows is
     `unknown` and no failure.
+
+    Args:
+        acts: What the workspace's audit table says; it comes before what the listing says.
     """
 
-    def __init__(self, users: Users) -> None:
+    def __init__(self, users: Users, acts: Acts | None = None) -> None:
         self.failures: list[EditorFailure] = []
         self._users = users
+        self._acts = acts
         self._known: dict[str, asyncio.Task[Person]] = {}
 
     async def editor_of(self, listed: ListedObject) -> Person:
@@ -46,6 +51,8 @@ class Editors:
         Raises:
             AuthenticationError: the workspace refuses the token.
         """
+        if self._acts and (told := self._acts.editor(listed.object_id, listed.path, listed.modified_at_ms)):
+            return told
         apart_ms = abs(listed.interactive_at_ms - listed.modified_at_ms)
         if not (listed.interactive_user_id and listed.interactive_at_ms) or apart_ms > SAME_MOMENT_MS:
             return UNKNOWN

@@ -1,0 +1,164 @@
+"""The SQL statement execution API: a query on a warehouse, and what the audit table says by it. Read-only.
+
+A statement that failed comes under HTTP 200 with the state FAILED; every value is a string or null; a large result
+comes in chunks. Polled until the patience given is over, then cancelled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from nbvault.clock import Clock
+from nbvault.errors import ConfigurationError, WorkspaceError
+from nbvault.workspace.audit_events import ACTIONS, Act, act_of, since_of
+from nbvault.workspace.client import WorkspaceClient
+from nbvault.workspace.errors import BadAnswer, Forbidden, NotFound
+from nbvault.workspace.transport import Request
+
+_API = "/api/2.0/sql/statements"
+_POLL_S = 2.0
+_HINTS = {
+    "TABLE_OR_VIEW_NOT_FOUND": "Let an account administrator enable the schema system.access, and check editors.table.",
+    "INSUFFICIENT_PERMISSIONS": "Grant USE CATALOG on system, USE SCHEMA on system.access and SELECT on the table.",
+    "PERMISSION_DENIED": "Grant USE CATALOG on system, USE SCHEMA on system.access and SELECT on the table.",
+}
+_COLUMNS = (
+    "event_id, unix_millis(event_time) AS event_time, user_identity.email AS `user_identity.email`, action_name, "
+    "to_json(request_params) AS request_params, response.status_code AS status_code"
+)
+
+
+class Statements:
+    """Queries on one warehouse, by a client that is open; raises as `WorkspaceClient` does.
+
+    Args:
+        patience_s: So long a statement may take, a warehouse that has to start included.
+    """
+
+    def __init__(self, workspace: WorkspaceClient, warehouse: str, *, clock: Clock, patience_s: float = 600.0) -> None:
+        self._workspace = workspace
+        self._warehouse = warehouse
+        self._clock = clock
+        self._patience_s = patience_s
+
+    async def rows(
+        self, statement: str, parameters: Mapping[str, tuple[str, str]] | None = None
+    ) -> list[dict[str, Any]]:
+        """The rows of a result, by the names of their columns.
+
+        Args:
+            parameters: By name, each with its SQL type.
+
+        Raises:
+            StatementFailed: the warehouse refuses it, or its answer did not come in time.
+        """
+        given = [{"name": name, "value": value, "type": kind} for name, (value, kind) in (parameters or {}).items()]
+        body: dict[str, Any] = {"statement": statement, "warehouse_id": self._warehouse, "parameters": given}
+        body |= {"wait_timeout": "30s", "on_wait_timeout": "CONTINUE", "disposition": "INLINE", "format": "JSON_ARRAY"}
+        answer = await self._finished(await self._ask("POST", _API, body))
+        manifest = answer.get("manifest") or {}
+        names = [str(column["name"]) for column in (manifest.get("schema") or {}).get("columns", [])]
+        found: list[dict[str, Any]] = []
+        result = answer.get("result") or {}
+        while True:
+            found += [dict(zip(names, row, strict=True)) for row in result.get("data_array") or []]
+            link = result.get("next_chunk_internal_link")
+            if not link:
+                break
+            result = await self._ask("GET", str(link), None)
+        total = manifest.get("total_row_count", len(found))
+        if manifest.get("truncated") or len(found) != int(total):
+            raise StatementFailed(f"The result of the query has {len(found):,} rows of {total}.")
+        return found
+
+    async def _finished(self, answer: dict[str, Any]) -> dict[str, Any]:
+        until = self._clock.monotonic() + self._patience_s
+        while True:
+            status = answer.get("status") or {}
+            state = status.get("state")
+            if state == "SUCCEEDED":
+                return answer
+            where = f"{_API}/{quote(str(answer.get('statement_id', '')), safe='')}"
+            if state not in ("PENDING", "RUNNING"):
+                raise _failure(status)
+            if self._clock.monotonic() >= until:
+                await self._ask("POST", f"{where}/cancel", {})
+                raise StatementFailed(f"The warehouse gave no answer in {self._patience_s:.0f} s.")
+            await self._clock.sleep(_POLL_S)
+            answer = await self._ask("GET", where, None)
+
+    async def _ask(self, method: str, endpoint: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        payload = None if body is None else json.dumps(body).encode("ascii")
+        request = Request("other", method, endpoint, f"the warehouse {self._warehouse}", payload=payload)
+        try:
+            return await self._workspace.ask(request, _object)
+        except NotFound as error:
+            raise ConfigurationError(
+                f"There is no warehouse {self._warehouse}.", hint="Check editors.warehouse_id."
+            ) from error
+        except Forbidden as error:
+            raise StatementFailed(
+                f"The warehouse {self._warehouse} refuses us: {error.message}", hint="Give the identity CAN USE on it."
+            ) from error
+
+
+class StatementFailed(WorkspaceError):
+    """A query came to no good end."""
+
+
+def _failure(status: Mapping[str, Any]) -> StatementFailed:
+    told = status.get("error") or {}
+    said = f"{told.get('error_code') or status.get('state')}: {told.get('message') or 'no reason is told'}"
+    hint = next((hint for word, hint in _HINTS.items() if word in said), "")
+    return StatementFailed(f"The query failed: {said}", hint=hint)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body or b"{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise BadAnswer("The answer of the SQL warehouse is none.", path=_API, status=200)
+    return found
+
+
+async def audited_acts(
+    statements: Statements, table: str, workspace_id: str, since: datetime, until: datetime
+) -> list[Act]:
+    """What people did to notebooks in that time, as far as the table has it by now."""
+    # The name is quoted, the actions are ours, the rest are parameters.
+    text = (
+        f"SELECT {_COLUMNS} FROM {_quoted(table)} "  # noqa: S608
+        f"WHERE service_name = 'notebook' AND action_name IN ({_actions()}) "
+        "AND event_date >= CAST(timestamp_millis(:since) AS DATE) "
+        "AND event_date <= CAST(timestamp_millis(:until) AS DATE) "
+        "AND event_time >= timestamp_millis(:since) AND event_time < timestamp_millis(:until) "
+        "AND CAST(workspace_id AS STRING) = :workspace ORDER BY event_time"
+    )
+    times = {"since": (str(since_of(since)), "BIGINT"), "until": (str(since_of(until)), "BIGINT")}
+    rows = await statements.rows(text, {**times, "workspace": (workspace_id, "STRING")})
+    return list(_read(rows))
+
+
+async def may_read(statements: Statements, table: str) -> int:
+    """Whether the table can be read at all; the number of rows that were looked at, 1 at most."""
+    return len(await statements.rows(f"SELECT event_time FROM {_quoted(table)} LIMIT 1"))  # noqa: S608 - quoted
+
+
+def _read(rows: list[dict[str, Any]]) -> Iterator[Act]:
+    for row in rows:
+        if (act := act_of(row)) is not None:
+            yield act
+
+
+def _actions() -> str:
+    return ", ".join(f"'{action}'" for action in sorted(ACTIONS))
+
+
+def _quoted(table: str) -> str:
+    return ".".join(f"`{part.replace('`', '``')}`" for part in table.split("."))
