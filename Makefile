@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 WORKERS ?= auto
 
-.PHONY: install demo test lint bench bench-full bench-whole campaign docs coverage clean
+.PHONY: install demo test lint bench bench-full bench-whole bench-web campaign docs screenshots coverage clean
 
 install: $(STAMP)
 
@@ -41,6 +41,14 @@ bench-full: $(STAMP)
 # Besides, what takes hours: 70,000 under a limit, and the rivals at 70,000.
 bench-whole: $(STAMP)
 	$(BIN)/python -m benchmarks.run whole
+
+# The page with 70,000 notebooks and sixty people; needs the package index for locust.
+bench-web: $(STAMP)
+	$(BIN)/python -m benchmarks.web
+
+# The pictures of docs/web.md; needs Debian's chromium.
+screenshots: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m web.screenshots
 
 docs: $(STAMP)
 	$(BIN)/python -m pytest -q tests/test_docs.py

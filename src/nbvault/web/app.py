@@ -19,7 +19,7 @@ from nbvault.errors import ConfigurationError, NbvaultError
 from nbvault.settings import SignIn
 from nbvault.web.guard import CSRF_FIELD, BodyTooLarge, Guard
 from nbvault.web.refusals import NotAllowed, NotThere, Refusal, TooFast, status_of
-from nbvault.web.routes import api, browse, doors, restore, status
+from nbvault.web.routes import api, browse, doors, restore, status, trail
 from nbvault.web.show import HERE, error_page, site_of, viewer_of
 from nbvault.web.site import Site, way_of
 
@@ -70,8 +70,9 @@ def create_app(site: Site, *, hosts: frozenset[str], https: bool) -> ASGIApp:
     way = way_of(site.settings)
     app.state.site, app.state.https, app.state.signs_out = site, https, way is SignIn.OIDC
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    for module in (doors, status, browse, restore, api):
-        app.include_router(module.router)
+    for router in (doors.router, status.router, browse.router, restore.router, trail.router, api.router):
+        app.include_router(router)
+    app.include_router(trail.json_router, responses=api.RESPONSES)
     if way is SignIn.OIDC:
         from nbvault.web.routes import oidc
 

@@ -157,6 +157,9 @@ class Catalogue:
 
     def holds_folder(self, folder: str) -> bool:
         """Whether anything ever was in a folder."""
+        if self.root and not folder.strip("/"):
+            # Above the root nothing is known, and an empty path is none.
+            return False
         start, end = self._stretch(Query(folder=folder))
         return start < end
 

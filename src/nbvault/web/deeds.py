@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from starlette.concurrency import run_in_threadpool
 
 from nbvault.clock import Clock
-from nbvault.errors import ConfigurationError, NbvaultError
+from nbvault.errors import ConfigurationError, NbvaultError, SessionInterrupted
 from nbvault.gitstore.reader import BlobReader
 from nbvault.gitstore.restores import opened_restores
 from nbvault.model import NotebookFormat
@@ -30,7 +30,6 @@ from nbvault.restoring import restorer_on
 from nbvault.settings import Settings
 from nbvault.web import cells
 from nbvault.web.access import Access
-from nbvault.web.catalogue import State
 from nbvault.web.library import Library, Opened, Place, Source, compared
 from nbvault.web.refusals import NotAllowed, NotThere, no_notebook
 from nbvault.web.tasks import Kind, Stage, Task, Tasks
@@ -320,6 +319,8 @@ class Deeds:
             task.result, task.words = found, "Searching"
 
             def told(done: int) -> None:
+                if self._tasks.closing.is_set():
+                    raise SessionInterrupted("The page was stopped.")
                 task.done = done
                 task.words = f"{done:,} {'versions' if everything else 'notebooks'} searched"
 
@@ -353,12 +354,6 @@ class Deeds:
     def _wait(self, question: Coroutine[Any, Any, T]) -> T:
         """Ask on the event loop, from a thread."""
         return asyncio.run_coroutine_threadsafe(question, self._loop).result()
-
-    async def expand(self, viewer: Viewer, folder: str) -> int:
-        """How many living notebooks a folder has, for who sees all of it."""
-        if not viewer.sees_all:
-            return 0
-        return sum(1 for _ in self._library.snapshot.catalogue.below(folder, state=State.LIVING))
 
 
 def about_entries(entries: Sequence[Entry]) -> list[tuple[str, int]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -19,6 +19,8 @@ from nbvault.recovery.history import Change, Version, history
 from nbvault.recovery.moments import Moment, moment
 from nbvault.recovery.notebooks import Found
 from nbvault.recovery.past import Content, content_at, content_now
+from nbvault.reporting import query as changed
+from nbvault.reporting.walk import NotebookChange, changes
 from nbvault.web import cells
 from nbvault.web.access import Access
 from nbvault.web.catalogue import Item, Query, State
@@ -27,10 +29,10 @@ from nbvault.web.viewer import Viewer
 from nbvault.web.warm import Snapshot, WarmVault
 
 PAGE = 50
+MOST_CHANGES = 10_000
 # So many candidates are asked about at once, and so many at most for one answer.
 _PART = 200
 _AT_MOST = 5_000
-_ELSEWHERE = "a folder that you may not see"
 
 T = TypeVar("T")
 
@@ -127,6 +129,7 @@ class Library:
         self._moments: Kept[Moment] = Kept(5000)
         self._views: Kept[cells.NotebookView] = Kept(50)
         self._diffs: Kept[cells.DiffView] = Kept(50)
+        self._changes: Kept[list[NotebookChange]] = Kept(10)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -197,6 +200,27 @@ class Library:
         places = [Place(path, notebooks.by_path.get(path, 0)) for path in wanted]
         seen = await self._access.visible(viewer, places)
         return frozenset(path for path, is_seen in zip(wanted, seen, strict=True) if is_seen)
+
+    async def changes(self, viewer: Viewer, query: changed.Query) -> list[NotebookChange]:
+        """The changes that are meant and may be seen, newest first; the newest `MOST_CHANGES` of them are looked at."""
+        snapshot = self.snapshot
+        found = await run_in_threadpool(
+            lambda: self._changes.get(
+                (snapshot.tip, query), lambda: list(islice(changes(snapshot.vault, query), MOST_CHANGES))
+            )
+        )
+        notebooks = snapshot.notebooks
+
+        def place(change: NotebookChange) -> Place:
+            owner = notebooks.owner_at(change.path, change.session)
+            return Place(notebooks.present_path(owner) or change.path, owner)
+
+        if viewer.sees_all:
+            return found
+        seen = await self._access.visible(viewer, [place(each) for each in found])
+        mine = [each for each, is_seen in zip(found, seen, strict=True) if is_seen]
+        known = await self.seen_paths(viewer, [each.old_path for each in mine if each.old_path])
+        return [each if each.old_path in known else replace(each, old_path="", old_repo_path="") for each in mine]
 
     # --- one notebook ------------------------------------------------------------------------------------------------
 
@@ -292,8 +316,3 @@ def compared(old: Source, new: Source) -> cells.DiffView:
     after = new.content.parsed(new.data) if new.content else None
     before = cells.parsed(old.content, old.data, like=after)
     return cells.diff_view(diff(before, after or cells.parsed(None, b"", like=before)))
-
-
-def elsewhere(told: Sequence[Told]) -> str:
-    """What stands for a path that may not be named."""
-    return _ELSEWHERE if any(not each.path for each in told) else ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import uvicorn
 
-from nbvault.errors import ConfigurationError
+from nbvault.errors import ConfigurationError, SessionInterrupted
 from nbvault.settings import Settings, SignIn, is_loopback
 from nbvault.web.app import create_app
 from nbvault.web.signing import LocalSignIn
@@ -53,7 +54,11 @@ def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None
             timeout_graceful_shutdown=ENDS_WITHIN_S,
             h11_max_incomplete_event_size=64 * 1024,
         )
-        _Server(config, lambda: say(_told(site, settings, host, port))).run(sockets=[listening])
+        # Before the server begins: what is wrong with the vault is then said like any other error.
+        site.warm.open()
+        # The server has ended in order, and then passes on the signal that ended it.
+        with suppress(KeyboardInterrupt, SessionInterrupted):
+            _Server(config, lambda: say(_told(site, settings, host, port))).run(sockets=[listening])
     return 0
 
 

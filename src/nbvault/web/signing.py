@@ -200,9 +200,10 @@ class ForwardedSignIn:
 class OidcSignIn:
     """People who have signed in at an identity provider, which gave us a token of theirs for the workspace."""
 
-    def __init__(self, people: People, sessions: Sessions) -> None:
+    def __init__(self, people: People, sessions: Sessions, *, secure: bool) -> None:
         self._people = people
         self._sessions = sessions
+        self._cookie = cookie_name(secure=secure)
 
     async def begin(self, token: str, *, lasts_s: float) -> str:
         """The cookie for somebody whom the provider and the workspace know.
@@ -216,9 +217,7 @@ class OidcSignIn:
     async def viewer(self, connection: HTTPConnection) -> Viewer:
         """As `SignsIn`."""
         refuse_names(connection)
-        token = self._sessions.value(connection.cookies.get(cookie_name(secure=True), ""))
-        if token is None:
-            token = self._sessions.value(connection.cookies.get(COOKIE, ""))
+        token = self._sessions.value(connection.cookies.get(self._cookie, ""))
         if token is None:
             raise NotSignedIn("You are not signed in.", hint="Sign in to go on.")
         return await self._people.viewer(token)

@@ -131,4 +131,4 @@ def _way_in(settings: Settings, people: People, sessions: Sessions) -> SignsIn:
     ]
     if missing:
         raise ConfigurationError(f"To sign in by OpenID Connect, {', '.join(missing)} must be set.")
-    return OidcSignIn(people, sessions)
+    return OidcSignIn(people, sessions, secure=section.address.startswith("https://"))

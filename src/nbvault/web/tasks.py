@@ -103,6 +103,7 @@ class Tasks:
         self._clock = clock
         self._all: OrderedDict[str, Task] = OrderedDict()
         self._lock = threading.Lock()
+        self.closing = threading.Event()
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="nbvault-task")
 
     def start(
@@ -147,7 +148,8 @@ class Tasks:
         return first
 
     def close(self) -> None:
-        """Begin nothing more, and wait for what runs."""
+        """Begin nothing more, and wait for what runs; what only reads looks at `closing` and ends early."""
+        self.closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, task: Task, work: Callable[[Task], Any]) -> None:

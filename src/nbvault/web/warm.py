@@ -56,11 +56,13 @@ class WarmVault:
         self._thread = threading.Thread(target=self._look_after, name="nbvault-warm", daemon=True)
 
     def open(self) -> None:
-        """Open the vault and read it once.
+        """Open the vault and read it once; does nothing if it is open.
 
         Raises:
             NbvaultError: it cannot be opened at all. One without a backup, or out of reach, is looked at again later.
         """
+        if self._first is not None:
+            return
         self._first = self._stack.enter_context(opened_vault(self._settings, say=self._say, clock=self._clock))
         try:
             self.refresh()

@@ -69,7 +69,7 @@ def _app(plan: DeployPlan) -> dict[str, str]:
     command = ["nbvault", "serve", "--host", "0.0.0.0", "--port", "$DATABRICKS_APP_PORT"]  # noqa: S104 - behind the Apps proxy
     app = {"command": command, "env": [{"name": "NBVAULT_CONFIG", "value": "nbvault.toml"}]}
     texts = {"app/app.yaml": _yaml(app), "app/nbvault.toml": checked_toml(plan, "prod")}
-    return texts | {"app/requirements.txt": f"{bundle.PACKAGE}\n"}
+    return texts | {"app/requirements.txt": f"{bundle.PACKAGE}[web]\n"}
 
 
 def checked_toml(plan: DeployPlan, target: str) -> str:

@@ -52,7 +52,7 @@ async def notebooks(
         name = "notebooks_tree.html" if is_part(request) else "notebooks.html"
         return page(request, name, **shown, folders=folders, items=items, after=None, tree=True)
     found = await library.find(viewer, query, after=after)
-    name = "notebooks_rows.html" if is_part(request) else "notebooks.html"
+    name = "notebooks_list.html" if is_part(request) else "notebooks.html"
     return page(request, name, **shown, folders=[], items=found.items, after=found.after, tree=False)
 
 
