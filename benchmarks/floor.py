@@ -80,7 +80,7 @@ async def serve() -> None:
 
 def _import(folder: Path) -> Row:
     plan = Plan(notebooks=FILES, years=5, engagements=42, seed=1, oversize=0)
-    planned = (notebook for group in range(42) for notebook in plan.members(group))
+    planned = (notebook for group in range(plan.years * plan.engagements) for notebook in plan.members(group))
     sources = sorted(((notebook.name, plan.source(notebook.number)) for notebook in planned), key=_likeness)
     subprocess.run(["git", "init", "--quiet", "--bare", folder / "a.git"], check=True)
     stream = b"".join(b"blob\ndata %d\n%b\n" % (len(source), source) for _, source in sources) + b"done\n"
