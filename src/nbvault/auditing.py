@@ -13,7 +13,7 @@ from typing import Any
 
 from nbvault.administration import noting, write_note
 from nbvault.clock import Clock, SystemClock
-from nbvault.errors import ConfigurationError, NbvaultError, StateError, VaultError
+from nbvault.errors import ConfigurationError, StateError, VaultError
 from nbvault.gitstore.trail import meta_history, rewritten
 from nbvault.gitstore.vault import Vault
 from nbvault.monitoring.audit import (
@@ -261,9 +261,3 @@ def accept_trail(
         found = trail.head(clock.now())
         state.accept_audit(trail.events, found)
     return found
-
-
-def remember(settings: Settings, events: Sequence[AuditEvent], *, clock: Clock | None = None) -> None:
-    """Keep events until the vault is told of them. Never an error: no deed fails for want of a line about it."""
-    with suppress(NbvaultError), StateManager(settings.state.connection_url(), clock=clock) as state:
-        state.record_audit(events)

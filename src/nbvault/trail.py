@@ -19,6 +19,7 @@ from nbvault.gitstore.reader import ls_tree
 from nbvault.gitstore.trail import audit_lines
 from nbvault.gitstore.vault import Vault
 from nbvault.monitoring.audit import Fault, Trail, chain_faults, index_faults, trail_of
+from nbvault.settings import Settings
 from nbvault.state.store import AuditEvent, StateManager
 
 
@@ -94,3 +95,9 @@ def signed_in(events: Sequence[AuthEvent], actor: str, *, during: str = "") -> l
         AuditEvent(each.at, each.identity or actor, each.action, each.system, each.result, f"{each.detail}{note}")
         for each in events
     ]
+
+
+def remember(settings: Settings, events: Sequence[AuditEvent], *, clock: Clock | None = None) -> None:
+    """Keep events until the vault is told of them. Never an error: no deed fails for want of a line about it."""
+    with suppress(NbvaultError), StateManager(settings.state.connection_url(), clock=clock) as state:
+        state.record_audit(events)

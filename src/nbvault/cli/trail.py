@@ -57,9 +57,8 @@ def keep(context: click.Context, end: Any) -> None:
     failed = isinstance(end, BaseException)
     if not (seen or name in _TOLD_HERE or failed):
         return
-    from nbvault.auditing import remember
     from nbvault.state.store import AuditEvent
-    from nbvault.trail import signed_in
+    from nbvault.trail import remember, signed_in
 
     user = _user()
     events = signed_in(seen, user, during=name)

@@ -15,8 +15,7 @@ from nbvault.inventory import Rows
 from nbvault.model import Row, Tombstone
 
 _FEW = 32
-_NAMED = re.compile(rb'"path":"(?:[^"\\]|\\.)*"')
-_BEGINS = re.compile(rb'^{"id":-?\d+,', re.MULTILINE)
+_NAMED = re.compile(rb'"path":"[^"\\]*(?:\\.[^"\\]*)*"')
 Items = tuple[Rows, MutableMapping[int, Tombstone]]
 
 
@@ -102,11 +101,13 @@ class Lines:
 
     @cached_property
     def _by_id(self) -> dict[bytes, tuple[int, int]]:
-        return {
-            match[0]: (file, match.start())
-            for file, (_, data) in enumerate(self.files)
-            for match in _BEGINS.finditer(data)
-        }
+        found = {}
+        for file, (_, data) in enumerate(self.files):
+            start = 0
+            while end := data.find(b",", start) + 1:
+                found[data[start:end]] = (file, start)
+                start = data.find(b"\n", end) + 1 or len(data)
+        return found
 
 
 class UnreadRows(Rows):

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from nbvault.clock import iso
+from nbvault.errors import GitError
 from nbvault.gitstore.reader import Commit, blob_log, files_with, ls_tree
 from nbvault.gitstore.unread import UnreadRows
 from nbvault.gitstore.vault import Vault
@@ -85,18 +86,14 @@ def search(
     notebooks = Notebooks.of(vault)
     commit = moment(vault, at).commit if at else vault.meta.content
     is_meant = within(notebooks.root, place)
-    files = {entry.path: entry.oid for entry in ls_tree(vault.git, commit) if entry.kind == "blob"}
-    if place:
+    if not place:
+        files, meant = _of_everything(vault, commit, needle, notebooks)
+    else:
+        files = _files(vault, commit)
         ours = files_of(notebooks) & files.keys()
         meant = {file for file in ours if is_meant(workspace_path(notebooks.root, file))}
         if 4 * len(meant) > len(files):
             meant &= _sieved(vault, commit, needle, files)
-    else:
-        with ThreadPoolExecutor(1, thread_name_prefix="nbvault-sieve") as beside:
-            sieved = beside.submit(_sieved, vault, commit, needle, files)
-            if isinstance(notebooks.rows, UnreadRows):
-                notebooks.rows.expect_many()
-            meant = ours_among(notebooks, sieved.result())
     vault.blobs.ensure(files[file] for file in meant)
     found: dict[_Blob, list[str]] = {}
     for file in sorted(meant, key=lambda file: file.rpartition("/")[2]):
@@ -107,15 +104,49 @@ def search(
     return [Match(path, hit, blob.oid) for path, blob in places for hit in hits[blob]]
 
 
+def _files(vault: Vault, commit: str) -> dict[str, str]:
+    return {entry.path: entry.oid for entry in ls_tree(vault.git, commit) if entry.kind == "blob"}
+
+
+def _of_everything(
+    vault: Vault, commit: str, needle: Needle, notebooks: Notebooks
+) -> tuple[Mapping[str, str], set[str]]:
+    """All files, and those of notebooks that may have it: git looks into them while the rest is read here."""
+    with ThreadPoolExecutor(1, thread_name_prefix="nbvault-sieve") as beside:
+        holding = beside.submit(_holding, vault, commit, needle) if _can_be_sieved(needle) else None
+        files = _files(vault, commit)
+        if isinstance(notebooks.rows, UnreadRows):
+            notebooks.rows.expect_many()
+        try:
+            found = holding.result() if holding else None
+        except GitError:
+            # A file that is not here: with all of them fetched it is asked again.
+            found = None
+    candidates = _may_have(needle, files, found) if found is not None else _sieved(vault, commit, needle, files)
+    return files, ours_among(notebooks, candidates)
+
+
 def _sieved(vault: Vault, commit: str, needle: Needle, files: Mapping[str, str]) -> Set[str]:
     """Those of the files that may have it. Git reads a whole tree several times faster than we could."""
-    if not needle.quick or b"\0" in needle.quick:
+    if not _can_be_sieved(needle):
         return files.keys()
     vault.blobs.ensure(files.values())
-    holding = files_with(vault.git, commit, needle.quick, ignore_case=needle.fold) & files.keys()
+    return _may_have(needle, files, _holding(vault, commit, needle))
+
+
+def _can_be_sieved(needle: Needle) -> bool:
+    return bool(needle.quick) and b"\0" not in needle.quick
+
+
+def _holding(vault: Vault, commit: str, needle: Needle) -> set[str]:
+    return files_with(vault.git, commit, needle.quick, ignore_case=needle.fold)
+
+
+def _may_have(needle: Needle, files: Mapping[str, str], holding: set[str]) -> Set[str]:
+    """Of the files those that hold its bytes, and those that may spell it in other bytes."""
     if needle.quick_in_json == needle.quick:
-        return holding
-    return holding | {file for file in files if format_of(extension_of(file)) is NotebookFormat.IPYNB}
+        return holding & files.keys()
+    return {f for f in files if f in holding or format_of(extension_of(f)) is NotebookFormat.IPYNB}
 
 
 def search_all(
