@@ -21,7 +21,7 @@ from nbvault.gitstore.meta import Record, read_records, read_renames
 from nbvault.gitstore.restores import BRANCH, opened_restores
 from nbvault.gitstore.vault import Vault
 from nbvault.model import UNKNOWN
-from nbvault.opening import read_vault
+from nbvault.opening import opened_vault, read_vault
 from nbvault.recovery.history import Change
 from nbvault.recovery.receipt import read_record
 from nbvault.reporting.query import Query
@@ -47,9 +47,11 @@ def name_editors(settings: Settings, *, say: Callable[[str], None], clock: Clock
         NbvaultError: vault or audit table cannot be read, or the vault not be written; the next session asks again.
     """
     clock = clock or SystemClock()
+    if settings.editors.source is EditorsSource.LISTING:
+        with opened_vault(settings, want_tree=False, clock=clock) as vault:
+            if BRANCH not in vault.remote.ls_remote():
+                return 0
     with read_vault(settings, warn=say, want_tree=False, clock=clock) as vault:
-        if settings.editors.source is EditorsSource.LISTING and BRANCH not in vault.refs:
-            return 0
         lines = _lines(settings, vault, clock=clock)
     answered = sum("by" in line for line in lines)
     if lines:

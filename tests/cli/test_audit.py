@@ -44,7 +44,9 @@ def test_every_command_that_signs_in_says_so(desk: Desk) -> None:
     assert drill.code == 0
     assert [each for each in told(desk)[-4:] if each[0] == "drill"]
     desk.run("sync")
-    assert [each for each in trail(desk) if each["line"] is None] == []
+    waiting = [each for each in trail(desk) if each["line"] is None]
+    # Who a restore was asked by is looked up once the session has ended; those sign-ins wait for the next one.
+    assert {(each["action"], each["detail"].rpartition(", for ")[2]) for each in waiting} <= {("authenticate", "sync")}
     assert desk.run("audit", "verify").code == 0
 
 
