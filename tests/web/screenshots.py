@@ -17,10 +17,10 @@ SIZE = {"width": 1200, "height": 760}
 def main() -> int:
     """Make them all."""
     PICTURES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, Emulator(notebooks=120) as emulator, opened_browser() as chromium:
+    with tempfile.TemporaryDirectory() as folder, Emulator(notebooks=120) as emulator:
         desk = desk_in(Path(folder) / "desk", emulator)
         fill(desk)
-        with serving(desk) as page:
+        with serving(desk) as page, opened_browser() as chromium:
             tab = chromium.new_context(viewport=SIZE, locale="en-GB", timezone_id="Europe/Berlin").new_page()
             tab.goto(f"{page.url}/enter?key={page.site.signs_in.key}")  # type: ignore[attr-defined]
             tab.locator("[data-chart][data-drawn]").nth(3).wait_for()

@@ -150,7 +150,7 @@ def test_by_keyboard_alone(window: Window, emulator: Emulator) -> None:
     reach(tab, "Show the plan")
     tab.keyboard.press("Enter")
     tab.locator("button[data-confirm]").wait_for()
-    reach(tab, "Do it")
+    reach(tab, "Restore now")
     tab.keyboard.press("Enter")
     tab.locator("[data-receipt]").wait_for()
     assert sums(emulator) == before

@@ -168,6 +168,12 @@ def test_an_earlier_place_in_a_hidden_folder_is_not_named(desk: Desk, emulator: 
         assert paths[0] == f"{ROOT}{OPEN}/returned"
         assert None in paths
         assert not [path for path in paths if path and "SECRET" in path]
+        oldest_hidden = next(each["commit"] for each in versions if each["path"] is None)
+        body = {"paths": [f"{ROOT}{OPEN}/returned"], "at": oldest_hidden}
+        refused = person.post("/api/restores", body)
+        assert (refused.status_code, "SECRET" in refused.text) == (404, False)
+        told = person.json("/api/changes")
+        assert [each for each in told if "SECRET" in str(each)] == []
 
 
 def test_somebody_elses_restores_and_tasks_are_not_there(ann: Browser, bob: Browser) -> None:

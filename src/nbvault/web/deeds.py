@@ -111,8 +111,8 @@ class Deeds:
             raise ConfigurationError(f"Choose between one and {MOST_PATHS:,} notebooks or folders.")
         for path in request.paths:
             await self._check_known(viewer, path)
-        request = await self._this_one(viewer, request)
         title = f"Restore {request.paths[0]}" + (f" and {len(request.paths) - 1} more" if request.paths[1:] else "")
+        request = await self._this_one(viewer, request)
 
         def work(task: Task) -> Planned:
             task.words = "Looking at the vault and the workspace"
@@ -221,6 +221,11 @@ class Deeds:
         source = await self._library.source(opened, request.at)
         if source.content is None:
             raise NotThere(f"{opened.path} was not in the vault at {source.label}.")
+        then = Place(source.content.path, opened.found.object_id)
+        if then.path != opened.path and not all(await self._access.visible(viewer, [then])):
+            raise NotThere(
+                f"{opened.path} was in a folder then that you may not see.", hint="Its version can be downloaded."
+            )
         return replace(request, paths=(source.content.path,), to=request.to or opened.path)
 
     async def _check_known(self, viewer: Viewer, path: str) -> None:
@@ -251,8 +256,11 @@ class Deeds:
             return Place(notebooks.present_path(known) or item.path, known) if known else Place(item.path, 0)
 
         places = {item: place(item) for chosen in selection.chosen for item in chosen.items}
+        # Where it is today decides, and where it was then must not be given away either.
         seen = self._wait(self._access.visible(viewer, list(places.values())))
-        mine = {item for item, is_seen in zip(places, seen, strict=True) if is_seen}
+        then = [Place(item.path, places[item].object_id) for item in places]
+        named = self._wait(self._access.visible(viewer, then))
+        mine = {item for item, *both in zip(places, seen, named, strict=True) if all(both)}
         if not mine:
             raise NotThere("None of that may be seen by you.")
         task.about = [(places[item].path, places[item].object_id) for item in places if item in mine]
@@ -347,7 +355,8 @@ class Deeds:
             if key not in known:
                 owner = notebooks.owner_at(match.path, session) if session else notebooks.by_path.get(match.path, 0)
                 place = Place(notebooks.present_path(owner) or match.path, owner)
-                known[key] = place if self._wait(self._access.visible(viewer, [place]))[0] else None
+                both = [place, Place(match.path, owner)]
+                known[key] = place if all(self._wait(self._access.visible(viewer, both))) else None
             if found := known[key]:
                 yield match, found
 

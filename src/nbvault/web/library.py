@@ -217,8 +217,10 @@ class Library:
 
         if viewer.sees_all:
             return found
-        seen = await self._access.visible(viewer, [place(each) for each in found])
-        mine = [each for each, is_seen in zip(found, seen, strict=True) if is_seen]
+        today = [place(each) for each in found]
+        then = [Place(each.path, where.object_id) for each, where in zip(found, today, strict=True)]
+        seen = zip(await self._access.visible(viewer, today), await self._access.visible(viewer, then), strict=True)
+        mine = [each for each, both in zip(found, seen, strict=True) if all(both)]
         known = await self.seen_paths(viewer, [each.old_path for each in mine if each.old_path])
         return [each if each.old_path in known else replace(each, old_path="", old_repo_path="") for each in mine]
 

@@ -11,6 +11,8 @@ from nbvault.errors import (
     WorkspaceError,
 )
 
+MOST_STARS = 6
+
 
 class Refusal(NbvaultError):
     """A request that is not answered."""
@@ -50,6 +52,17 @@ class CannotSay(Refusal):
     """The workspace does not answer, so it is not known what this person may see."""
 
     status = 503
+
+
+def checked_place(place: str) -> str:
+    """A place to search in. Patterns with very many stars would keep everybody waiting.
+
+    Raises:
+        ConfigurationError: it has too many.
+    """
+    if place.count("*") > MOST_STARS:
+        raise ConfigurationError(f"A pattern may have {MOST_STARS} stars here at most.")
+    return place.strip()
 
 
 def no_notebook(path: str) -> NotThere:

@@ -9,12 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from nbvault.administration import Health, look_at
+from nbvault.alerting import open_alerts
 from nbvault.backup.sessions import growth_of
 from nbvault.clock import Clock
 from nbvault.errors import NbvaultError, StateError
 from nbvault.gitstore.meta import read_records
 from nbvault.settings import Settings
 from nbvault.state.store import SessionRow, StateManager
+from nbvault.state.values import Incident
 from nbvault.web.warm import WarmVault
 
 SESSIONS = 400
@@ -25,11 +27,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen last: sessions newest first, and the bytes of the repository after each, where they are known."""
+    """What was seen last: sessions newest first, the repository's bytes after each where known, and open alerts."""
 
     health: Health | None = None
     sessions: tuple[SessionRow, ...] = ()
     bytes_after: Mapping[str, int] = field(default_factory=dict)
+    alerts: tuple[Incident, ...] = ()
 
 
 class Watch:
@@ -77,8 +80,11 @@ class Watch:
             rows = self._state.sessions(limit=SESSIONS)
         if not rows:
             rows = [SessionRow.of_record(record) for record in reversed(list(records.values()))][:SESSIONS]
+        alerts: Sequence[Incident] = ()
+        with suppress(StateError):
+            alerts = open_alerts(self._settings)
         sizes = {name: found.total_pack_bytes for name, record in records.items() if (found := growth_of(record))}
-        self.seen = Seen(health, tuple(rows), sizes)
+        self.seen = Seen(health, tuple(rows), sizes, tuple(alerts))
 
     def _records(self) -> dict[str, Mapping[str, object]]:
         try:

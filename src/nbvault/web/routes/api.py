@@ -19,6 +19,7 @@ from nbvault.web.catalogue import Query as Wanted
 from nbvault.web.catalogue import State
 from nbvault.web.deeds import Compared, Planned, Searched
 from nbvault.web.library import PAGE
+from nbvault.web.refusals import checked_place
 from nbvault.web.routes.browse import At, Path, Text, attachment, opened
 from nbvault.web.routes.restore import own_task
 from nbvault.web.routes.status import find_session, metrics, open_problems, seen_errors, session_json, status_json
@@ -192,7 +193,9 @@ async def search(request: Request, body: Search) -> Answer:
     """Begin to search for a text, as of the last backup or in every version."""
     needle = Needle.of(body.text, regex=False, ignore_case=body.ignore_case)
     deeds = site_of(request).to_do
-    task = deeds.search(viewer_of(request), needle, text=body.text, place=body.path, everything=body.all_versions)
+    task = deeds.search(
+        viewer_of(request), needle, text=body.text, place=checked_place(body.path), everything=body.all_versions
+    )
     return task.as_json()
 
 

@@ -13,7 +13,7 @@ from nbvault.model import Language
 from nbvault.recovery.needle import Needle
 from nbvault.web import catalogue
 from nbvault.web.library import Opened, Source
-from nbvault.web.refusals import NotThere
+from nbvault.web.refusals import NotThere, checked_place
 from nbvault.web.show import is_part, page, site_of, viewer_of
 
 router = APIRouter(include_in_schema=False)
@@ -156,5 +156,5 @@ async def search(
         raise ConfigurationError("There is nothing to search for.", hint="Type a word or a line of a notebook.")
     needle = Needle.of(text, regex=False, ignore_case=bool(ignore_case))
     deeds = site_of(request).to_do
-    task = deeds.search(viewer_of(request), needle, text=text, place=place.strip(), everything=bool(everything))
+    task = deeds.search(viewer_of(request), needle, text=text, place=checked_place(place), everything=bool(everything))
     return RedirectResponse(f"/tasks/{task.id}", 303)

@@ -18,7 +18,7 @@ from nbvault.reporting.query import Query as Wanted
 from nbvault.reporting.query import time_given
 from nbvault.reporting.tables import to_csv
 from nbvault.reporting.walk import NotebookChange
-from nbvault.web.refusals import NotAllowed
+from nbvault.web.refusals import NotAllowed, checked_place
 from nbvault.web.routes.browse import Path, Text
 from nbvault.web.show import page, site_of, viewer_of
 from nbvault.web.viewer import Role, Viewer
@@ -26,7 +26,7 @@ from nbvault.web.viewer import Role, Viewer
 router = APIRouter(include_in_schema=False)
 json_router = APIRouter(prefix="/api", tags=["nbvault"])
 CHANNELS = ("email", "slack", "teams")
-EVENTS = 500
+EVENTS = 300
 Form_ = Annotated[str, Query(alias="format", max_length=10)]
 
 
@@ -35,7 +35,7 @@ async def asked(request: Request, *, since: str, until: str, author: str, place:
     site = site_of(request)
     now = site.clock.now()
     start = since or ("" if until else iso(now - timedelta(days=7)))
-    query = Wanted.of_texts(since=start, until=until, now=now, author=author, place=place)
+    query = Wanted.of_texts(since=start, until=until, now=now, author=author, place=checked_place(place))
     return await site.library.changes(viewer_of(request), query)
 
 
