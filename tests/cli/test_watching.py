@@ -119,7 +119,7 @@ def test_on_the_command_line(tmp_path: Path) -> None:
         assert (none.code, none.out) == (0, "No session runs now, as far as the state store knows.\n")
         slack.always = (200, {}, '{"ok": true, "channel": "C1", "ts": "1.2"}')
         bot = {"NBVAULT_SLACK__TOKEN": "env:BOT", "NBVAULT_SLACK__CHANNEL": "C1", "BOT": "xoxb-geheim"}
-        bot["NBVAULT_WORKSPACE__RETRY_S"] = "60"
+        bot["NBVAULT_WORKSPACE__RETRY_S"] = "600"
         emulator.faults({"kind": "status", "status": 503, "match": {"endpoint": "list"}})
         running = desk.start("sync", NBVAULT_SLACK__API=slack.url("/api"), **bot)
         assert running.stderr is not None
