@@ -163,7 +163,7 @@ def _tell_growth(health: Health) -> None:
 
 
 def _when(at: datetime | None) -> str:
-    return f"in {at:%B %Y}" if at else "in no time that matters"
+    return f"in {at:%B %Y}" if at else "not within a hundred years"
 
 
 def _tell_epochs(health: Health) -> None:
