@@ -70,8 +70,9 @@ def test_an_acknowledgement_is_in_the_vault(desk: Desk, emulator: Emulator) -> N
     assert desk.run("problems", "acknowledge", str(problem["id"]), "--by", "dana", "--json").code == 0
     other = Desk(desk.folder.parent / "other", emulator)
     rebuilt = other.run("state", "rebuild", "--json").json
-    # The sync signs in to the Git server and to the workspace, and syncs; the acceptance is the fourth line.
-    assert rebuilt == {"sessions": 1, "problems": 1, "audit": 4}
+    # The sync signs in to the Git server and to the workspace, syncs, and signs in once more to see who restored; the
+    # acceptance is the fifth line.
+    assert rebuilt == {"sessions": 1, "problems": 1, "audit": 5}
     assert other.run("problems", "list", "--json").json[0]["acknowledged_by"] == "dana"
     assert other.run("sync").code == 0
 
