@@ -12,10 +12,14 @@ import pytest
 from cli_places import Desk
 from entra_places import SECRET, Entra, azure_settings, local_entra
 from nbvault import credentials
+from nbvault.alarms import Trouble
+from nbvault.alerting import check_alerts
+from nbvault.clock import SystemClock
 from nbvault.credentials import rotate, status
 from nbvault.errors import AuthenticationError, ConfigurationError, NbvaultError
 from nbvault.settings import Settings, load_settings
 from nbvault_emulator.testing import Emulator
+from told_places import loopback
 
 NAME = "nbvault"
 
@@ -34,7 +38,7 @@ def entra(tmp_path: Path, emulator: Emulator) -> Iterator[Entra]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, emulator: Emulator, entra: Entra) -> Settings:
+def given(tmp_path: Path, emulator: Emulator, entra: Entra) -> dict[str, str]:
     """Both tokens in files; the vault's was made by hand for 30 days and is called `nbvault`."""
     (tmp_path / "ws").write_text(emulator.workspace_token)
     (tmp_path / "pat").write_text(pat_of(emulator, "2099-01-01"))
@@ -48,7 +52,12 @@ def place(tmp_path: Path, emulator: Emulator, entra: Entra) -> Settings:
         **azure_settings(entra),
     }
     variables = {f"NBVAULT_{name.replace('.', '__').upper()}": value for name, value in values.items()}
-    given = {"SECRET": SECRET, "SSL_CERT_FILE": str(entra.certificate), **variables}
+    return {"SECRET": SECRET, "SSL_CERT_FILE": str(entra.certificate), **variables}
+
+
+@pytest.fixture
+def place(given: dict[str, str], tmp_path: Path) -> Settings:
+    """What they are to a command."""
     return load_settings(environment=given, cwd=tmp_path)
 
 
@@ -91,6 +100,23 @@ def test_rotating_the_vaults_token(place: Settings, tmp_path: Path) -> None:
     (tmp_path / "pat").write_text(old)
     assert "refuses the credentials" in status(place)[1].error
     assert new not in repr(done)
+
+
+def test_a_token_that_ends_soon_is_an_alert(given: dict[str, str], tmp_path: Path, emulator: Emulator) -> None:
+    """Three days before its end somebody is told, once; when it has been rotated, that it is over, once."""
+    soon = SystemClock().now() + timedelta(days=3)
+    (tmp_path / "pat").write_text(pat_of(emulator, f"{soon:%Y-%m-%d}"))
+    others = ",".join(each.value for each in Trouble if each is not Trouble.CREDENTIALS_END)
+    with loopback() as slack:
+        told = {"NBVAULT_SLACK__WEBHOOK": "env:HOOK", "HOOK": slack.url("/hook"), "NBVAULT_ALERTS__OFF": others}
+        settings = load_settings(environment={**given, **told}, cwd=tmp_path)
+        for _ in range(2):
+            assert check_alerts(settings, say=quiet).notes == ()
+        assert ["HIGH: Credentials end soon" in text for text in slack.texts()] == [True]
+        rotate(settings, "vault", lifetime=timedelta(days=20), by="ann", say=quiet)
+        for _ in range(2):
+            check_alerts(settings, say=quiet)
+        assert ["Over: Credentials end soon" in text for text in slack.texts()] == [False, True]
 
 
 def test_rotating_the_workspaces_token(place: Settings, tmp_path: Path) -> None:

@@ -218,7 +218,18 @@ def test_each_fault_fires_its_own_rule(name: Trouble, number: int) -> None:
 @pytest.mark.parametrize(("name", "number"), CASES, ids=lambda value: getattr(value, "value", value))
 def test_each_is_told_once_and_over_once(local: Desk, name: Trouble, number: int) -> None:
     """Told when it begins, not again a minute later, told when it is over, not again after that; on each channel."""
-    desk = local
+    assert_told_once(local, name, number)
+
+
+def test_each_rule_on_each_database(desk: Desk) -> None:
+    """The same, one rule after another in one state store, on every database that it may be in."""
+    for name in Trouble:
+        desk.one.subjects.clear()
+        desk.two.subjects.clear()
+        assert_told_once(desk, name, 0)
+
+
+def assert_told_once(desk: Desk, name: Trouble, number: int) -> None:
     facts, title = FAULTS[name][number], next(rule.title for rule in RULES if rule.name is name)
     desk.policy = replace(desk.policy, off=[each.value for each in Trouble if each is not name])
     desk.check(facts)
