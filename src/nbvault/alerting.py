@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from nbvault.administration import noting, write_note
@@ -16,13 +16,14 @@ from nbvault.alarms import TESTED, ChannelName, Trouble
 from nbvault.backup.sessions import new_session_id
 from nbvault.channels import channels_of, policy_of
 from nbvault.clock import Clock, SystemClock, iso, parse_iso
+from nbvault.daily import is_due, mail_changes
 from nbvault.errors import ConfigurationError, LockedError, NbvaultError, SessionInterrupted
 from nbvault.gitstore.meta import Record
 from nbvault.lookout import Look, look_around
 from nbvault.model import SessionReport, Status
 from nbvault.monitoring import wording
 from nbvault.monitoring.alerts import AlertManager, CheckReport
-from nbvault.monitoring.deliveries import Outbox, new_delivery
+from nbvault.monitoring.deliveries import Outbox, Tried, new_delivery
 from nbvault.settings import Settings, named
 from nbvault.state.alert_book import AlertBook
 from nbvault.state.store import AuditEvent, SessionRow, StateManager
@@ -47,7 +48,7 @@ class Outcome:
     def exit_code(self) -> int:
         """0 where all was looked at and told; 3 where something was not; 1 where nobody could be told."""
         undelivered = self.report.undelivered
-        if undelivered and all(each.result is not Result.SENT for each in self.report.tried):
+        if undelivered and not any(each.result.is_told for each in self.report.tried):
             return 1
         silent = self.report.open and not self.channels
         return 3 if undelivered or self.notes or silent else 0
@@ -166,7 +167,8 @@ def _check(
         lines = _untold(state.alerts, {each.alert_id: each for each in told_in(look.told)})
         if lines and look.fresh:
             _note(usable, lines, say=say, clock=clock)
-    return Outcome(done, tuple(notes), tuple(outbox.channels))
+        tried = _mail_changes(usable, state, look, done, notes=notes, say=say, clock=clock)
+    return Outcome(replace(done, tried=done.tried + tried), tuple(notes), tuple(outbox.channels))
 
 
 def _heads(state: StateManager, look: Look) -> list[tuple[str, str]]:
@@ -174,6 +176,28 @@ def _heads(state: StateManager, look: Look) -> list[tuple[str, str]]:
     heads = state.audit_heads()
     found = [("Vault records", look.meta)] if look.meta else []
     return [*found, ("Audit trail", str(heads[-1]))] if heads else found
+
+
+def _mail_changes(
+    settings: Settings, state: StateManager, look: Look, done: CheckReport, *, notes: list[str], say: Say, clock: Clock
+) -> tuple[Tried, ...]:
+    """The change report of the day, where it is due; a mail server that has just failed is left alone."""
+    mail = ChannelName.EMAIL.value
+    if not look.fresh or any(each.channel == mail and not each.result.is_told for each in done.tried):
+        return ()
+    if not is_due(settings, look.mailed, now=clock.now()):
+        return ()
+    try:
+        tried = mail_changes(settings, state.alerts, look.facts, clock=clock)
+    except LockedError:
+        say("The change report waits for a session to end.")
+        return ()
+    except SessionInterrupted:
+        raise
+    except NbvaultError as error:
+        notes.append(f"The change report was not sent: {error}")
+        return ()
+    return (tried,) if tried else ()
 
 
 def _queue_success(
@@ -230,7 +254,7 @@ def _untold(book: AlertBook, told: Mapping[str, Incident]) -> list[Record]:
     for each in book.known().values():
         there = told.get(each.alert_id)
         if there is None:
-            if any(delivery.result is Result.SENT for delivery in book.of_alert(each.alert_id)):
+            if any(delivery.result.is_told for delivery in book.of_alert(each.alert_id)):
                 lines.append(_line("raised", each, each.told_at))
                 lines += [_line("over", each, each.cleared_at)] if each.cleared_at else []
         elif each.cleared_at and not there.cleared_at:
@@ -293,9 +317,9 @@ def try_channel(settings: Settings, name: str, *, by: str, say: Say, clock: Cloc
         outbox = Outbox(state.alerts, channels, clock=clock)
         delivery = new_delivery(name, "test", wording.trial(name, by=by, at=now), at=now)
         result, detail = outbox.attempt(name, wording.trial(name, by=by, at=now))
-        sent = result is Result.SENT
+        sent, ended = result is Result.SENT, result if result.is_told else Result.GIVEN_UP
         state.alerts.queue([delivery])
-        state.alerts.settle(delivery.delivery_id, result if sent else Result.GIVEN_UP, detail, at=clock.now())
+        state.alerts.settle(delivery.delivery_id, ended, detail, at=clock.now())
         event = AuditEvent(now, by, TESTED, name, "ok" if sent else "failed", detail)
         recorded = _record(usable, event, say=say, clock=clock)
     return Tested(name, sent, detail, recorded)

@@ -12,6 +12,7 @@ from nbvault.backup.sessions import growth_of
 from nbvault.clock import Clock, parse_iso
 from nbvault.credentials import renews_itself
 from nbvault.credentials import status as credential_status
+from nbvault.daily import MAIL_MONTHS, MAILS
 from nbvault.errors import LockedError, NbvaultError, SessionInterrupted, StateError
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.restores import BRANCH, RECEIPT, opened_restores
@@ -37,7 +38,7 @@ AuditCheck = Callable[[Settings, Vault, StateManager], str]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen. `told` are the vault's lines of alerts, `meta` the tip of its records.
+    """What was seen. `told` are the vault's lines of alerts, `mailed` those of change reports, `meta` its records' tip.
 
     `fresh` says that the remote itself was asked.
     """
@@ -46,6 +47,7 @@ class Look:
     told: Sequence[Record] = ()
     meta: str = ""
     fresh: bool = False
+    mailed: Sequence[Record] = ()
 
 
 def look_around(
@@ -124,7 +126,8 @@ def _read(vault: Vault, facts: Facts, *, fresh: bool) -> Look:
         repository=_repository(vault, records),
     )
     told = read_records(vault.meta, "alerts", blobs=blobs, months=TOLD_MONTHS)
-    return Look(found, told, vault.meta.tip, fresh)
+    mailed = read_records(vault.meta, MAILS, blobs=blobs, months=MAIL_MONTHS)
+    return Look(found, told, vault.meta.tip, fresh, mailed)
 
 
 def _of_record(record: Mapping[str, Any]) -> Session:

@@ -50,6 +50,18 @@ def test_dry_run_writes_nothing(desk: Desk) -> None:
     assert desk.refs() == before
 
 
+@pytest.mark.parametrize("below", ["vault.git", "deeper/vault.git"])
+@pytest.mark.parametrize("command", [["sync"], ["history", "/Clients/d"]])
+def test_a_vault_path_below_a_file(command: list[str], below: str, desk: Desk) -> None:
+    """No folder can be there: told with what to check, and 7; no file is left by that."""
+    before = sorted(path.name for path in desk.folder.iterdir())
+    ended = desk.run(*command, NBVAULT_VAULT__PATH=str(desk.folder / "nbvault.toml" / below))
+    assert (ended.code, "cannot hold the local repository: " in ended.err) == (7, True), ended
+    assert "Check vault.path" in ended.err
+    assert [path.name for path in desk.folder.iterdir() if path.suffix == ".git"] == []
+    assert set(before) <= {path.name for path in desk.folder.iterdir()}
+
+
 def test_partial_ends_with_3(desk: Desk, emulator: Emulator) -> None:
     """A notebook that cannot be exported is named with its reason, and the session ends with 3."""
     emulator.faults(FORBIDDEN)

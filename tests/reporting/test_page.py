@@ -139,7 +139,7 @@ def test_the_daily_mail(desk: Desk) -> None:
     with read_vault(desk.settings, warn=desk.warnings.append, want_tree=False) as vault:
         mail: Mail = daily(vault, now=desk.diary[-1].report.ended_at)
         nothing = daily(
-            vault, now=desk.diary[-1].report.ended_at, day=desk.diary[0].report.started_at.replace(year=2020)
+            vault, now=desk.diary[0].report.started_at.replace(year=2020), notes=["No <b>."], facts=[("Head", "<i>")]
         )
     counts = desk.diary[-1].report.counts
     assert f"{counts.modified} modified, {counts.renamed} renamed, {counts.deleted} deleted" in mail.subject
@@ -148,6 +148,8 @@ def test_the_daily_mail(desk: Desk) -> None:
     assert SCRIPT not in mail.html
     assert "&lt;script&gt;" in mail.html
     assert "0 added, 0 modified" in nothing.text
+    assert ("Note: No <b>." in nothing.text, "Head: <i>" in nothing.text) == (True, True)
+    assert ("No &lt;b&gt;." in nothing.html, "&lt;i&gt;" in nothing.html) == (True, True)
 
 
 def test_markdown_shows_names_as_names(desk: Desk) -> None:

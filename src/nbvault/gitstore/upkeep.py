@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from nbvault.clock import Clock, SystemClock, iso
-from nbvault.errors import LockedError
+from nbvault.errors import ConfigurationError, LockedError
 from nbvault.gitstore.runner import Git, decode
 
 _STALE = (
@@ -27,6 +28,11 @@ _STALE = (
     "refs/**/*.lock",
     "*.lock",
 )
+# What only another path, or another right, helps against.
+_NO_PLACE = {
+    getattr(errno, name)
+    for name in ("EACCES", "EEXIST", "EISDIR", "ELOOP", "ENAMETOOLONG", "ENOTDIR", "EPERM", "EROFS")
+}
 _KEEPERS = (b"fast-import", b"fetch-pack", b"receive-pack")
 
 
@@ -140,9 +146,9 @@ class ProcessLock:
 
         Raises:
             LockedError: another process has it; names the process and since when.
+            ConfigurationError: no folder can be, or be written to, where the repository is to be.
         """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        file = self._opened()
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -156,11 +162,25 @@ class ProcessLock:
         os.pwrite(file, json.dumps({"pid": os.getpid(), "since": iso(self._clock.now())}).encode(), 0)
         self._file = file
 
+    def _opened(self) -> int:
+        folder = self._path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            if error.errno not in _NO_PLACE:
+                raise
+            told = f"{folder} cannot hold the local repository: {error.strerror}."
+            hint = (
+                "Check vault.path: what is above it must be folders, and this account must be allowed to write there."
+            )
+            raise ConfigurationError(told, hint=hint) from error
+
     def is_held(self) -> bool:
         """Whether some process has the lock. It is not taken for that, unless a killed process left its name in it."""
         try:
             file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         try:
             if not os.read(file, 1):

@@ -66,7 +66,7 @@ class CheckReport:
 
     @property
     def undelivered(self) -> tuple[Tried, ...]:
-        """What could not be delivered, and waits for the next check or was given up."""
+        """What could not be delivered to all, and waits for the next check or was given up."""
         return tuple(each for each in self.tried if each.result is not Result.SENT)
 
 

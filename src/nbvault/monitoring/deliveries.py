@@ -100,25 +100,27 @@ class Outbox:
             elif self._book.claim(each.delivery_id, self._clock.now()):
                 tried = self._one(each)
                 found.append(tried)
-                if tried.result is not Result.SENT:
+                if not tried.result.is_told:
                     broken[each.channel] = tried.detail
         return tuple(found)
 
     def _one(self, delivery: Delivery) -> Tried:
         result, detail = self.attempt(delivery.channel, Message.from_json(delivery.message))
         now = self._clock.now()
-        if result is not Result.SENT and now - delivery.created_at > GIVE_UP_AFTER:
+        if not result.is_told and now - delivery.created_at > GIVE_UP_AFTER:
             result = Result.GIVEN_UP
         self._book.settle(delivery.delivery_id, result, detail, at=now)
         return _tried(delivery, result, detail)
 
     def attempt(self, channel: str, message: Message) -> tuple[Result, str]:
-        """Try one message on one channel, some times; whether it was sent, and what the other side said."""
+        """Try one message on one channel, some times; what became of it, and what the other side said."""
         pause_s = PAUSE_S
         for left in reversed(range(self._tries)):
             try:
                 return Result.SENT, self.channels[channel].send(message)
             except DeliveryFailed as error:
+                if error.partly:
+                    return Result.PARTLY, str(error)
                 why = error
                 pause_s = max(error.after_s, pause_s)
                 if not error.retryable or not left or pause_s > LONGEST_PAUSE_S:

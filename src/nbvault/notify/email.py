@@ -40,7 +40,7 @@ class EmailChannel:
             refused = server.send_message(mail)
         if refused:
             told = f"{self._server} did not take mail for {', '.join(sorted(refused))}; the others have it."
-            raise DeliveryFailed(told, hint="Check email.to.")
+            raise DeliveryFailed(told, hint="Check email.to and email.changes_to.", partly=True)
         return f"{self._server} took it for {len(self._section.to)} people"
 
     def look(self) -> str:

@@ -40,6 +40,8 @@ class Message:
     """What is to be told. Everything in it is tamed, whoever made it.
 
     `facts` are pairs of a name and a value. `page` is a whole HTML document to be attached, with `page_name`.
+    `whole_text` and `whole_html` stand in the place of what is made of the rest, for who has written them already, and
+    are not tamed.
     """
 
     subject: str
@@ -48,6 +50,8 @@ class Message:
     tone: Tone = Tone.PLAIN
     page: str = ""
     page_name: str = "report.html"
+    whole_text: str = ""
+    whole_html: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "subject", tame(self.subject, LONGEST_SUBJECT))
@@ -63,16 +67,20 @@ class Message:
         """The inverse of `as_json`."""
         pairs = [(str(name), str(value)) for name, value in found["facts"]]
         tone, pages = Tone(found["tone"]), (str(found["page"]), str(found["page_name"]))
-        return cls(found["subject"], tuple(found["paragraphs"]), pairs, tone, *pages)
+        # Those that an older version has queued have none of these.
+        newer = (str(found.get(name, "")) for name in ("whole_text", "whole_html"))
+        return cls(found["subject"], tuple(found["paragraphs"]), pairs, tone, *pages, *newer)
 
     def text(self) -> str:
         """For readers that show no HTML."""
-        return (
+        return self.whole_text or (
             "\n".join([self.subject, "", *self.paragraphs, "", *(f"{n}: {v}" for n, v in self.facts)]).rstrip() + "\n"
         )
 
     def html(self) -> str:
         """A small page without images, scripts, links or anything from elsewhere."""
+        if self.whole_html:
+            return self.whole_html
         rows = "".join(f"<tr>{_cell('th', name)}{_cell('td', value)}</tr>" for name, value in self.facts)
         return (
             '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>'

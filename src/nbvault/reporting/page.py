@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -50,26 +51,39 @@ def to_html(made: Report) -> str:
     return template.render(**_context(made), style=style, digest=digest, notebooks=_notebooks(made))
 
 
-def daily(vault: Vault, *, now: datetime, day: datetime | None = None, corrected: Correction | None = None) -> Mail:
-    """What changed on a day, to be mailed: the 24 hours before ``now``, or the day in UTC that ``day`` is in.
+def daily(
+    vault: Vault,
+    *,
+    now: datetime,
+    query: Query | None = None,
+    notes: Sequence[str] = (),
+    facts: Sequence[tuple[str, str]] = (),
+    corrected: Correction | None = None,
+) -> Mail:
+    """What changed, to be mailed each day.
+
+    Args:
+        query: Which changes; otherwise those of the 24 hours before ``now``.
+        notes: What the reader must know beside the changes; it comes first.
+        facts: Names and values that stand below them.
+        corrected: As `changes` takes it.
 
     Raises:
         ConfigurationError, RemoteUnreachable: as `changes`.
     """
-    if day is None:
-        query = Query(now - timedelta(days=1), now)
-    else:
-        start = day.replace(hour=0, minute=0, second=0, microsecond=0)
-        query = Query(start, start + timedelta(days=1, milliseconds=-1))
-    return to_mail(report(vault, query, now=now, shown=MAILED, kept=0, corrected=corrected))
+    meant = query or Query(now - timedelta(days=1), now)
+    made = report(vault, meant, now=now, shown=MAILED, kept=0, corrected=corrected)
+    made.notes[:0] = notes
+    return to_mail(made, facts)
 
 
-def to_mail(made: Report) -> Mail:
-    """A report as a message: totals, people, and its newest changes."""
+def to_mail(made: Report, facts: Sequence[tuple[str, str]] = ()) -> Mail:
+    """A report as a message: totals, people, its newest changes, and facts below them."""
     kinds = made.totals.kinds
     counts = ", ".join(f"{kinds[kind]:,} {kind}" for kind in ("added", "modified", "renamed", "deleted"))
     day = made.query.since or made.at
     told = {**_context(made), "counts": counts, "notebooks": _notebooks(made)}
+    told["facts"] = [(harmless(name), harmless(value)) for name, value in facts]
     text = _environment().get_template("mail.txt").render(**told)
     html = _environment().get_template("mail.html").render(**told)
     return Mail(f"nbvault: changes in {harmless(made.root)} since {day:%Y-%m-%d %H:%M} UTC: {counts}", text, html)

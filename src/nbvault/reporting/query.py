@@ -31,6 +31,8 @@ class Query:
             matter.
         place: A notebook, a folder or a glob on workspace paths; a renamed notebook counts in both places.
         language: ``python``, ``sql``, ``scala``, ``r``, or ``ipynb`` for notebooks in that format.
+        after: Only sessions after this one.
+        last: Only sessions up to this one.
     """
 
     since: datetime | None = None
@@ -39,6 +41,8 @@ class Query:
     author: str = ""
     place: str = ""
     language: str = ""
+    after: str = ""
+    last: str = ""
     _pattern: str = field(init=False, default="", repr=False)
 
     def __post_init__(self) -> None:
@@ -59,6 +63,10 @@ class Query:
         """
         start = time_given(since, now=now, end=False) if since else None
         return cls(start, time_given(until, now=now, end=True) if until else None, **more)
+
+    def wants_session(self, session: str) -> bool:
+        """Whether changes that this session found are meant, as far as sessions are named as bounds."""
+        return session > self.after and (not self.last or session <= self.last)
 
     def wants_author(self, person: Person) -> bool:
         """Whether changes of this person are meant."""

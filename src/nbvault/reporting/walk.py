@@ -98,6 +98,8 @@ def changes(vault: Vault, query: Query, *, corrected: Correction | None = None) 
     is_meant = within(vault.root, query.place)
     corrected = corrected or _named_since(vault)
     for change in _told(vault, query):
+        if not query.wants_session(change.session):
+            continue
         author = corrected(change) or change.author
         told = change if author == change.author else replace(change, author=author)
         here = is_meant(told.path) or (bool(told.old_path) and is_meant(told.old_path))

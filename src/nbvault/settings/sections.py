@@ -39,6 +39,7 @@ from nbvault.settings.told_checks import (
     Address,
     AtLeastADay,
     ChannelNames,
+    HourOfDay,
     Mailbox,
     Mailboxes,
     MailHost,
@@ -263,7 +264,10 @@ class AlertsSection(_Section):
 
 
 class EmailSection(_Section):
-    """The mail server, and who gets mail; without a host and somebody to write to, there is no mail."""
+    """The mail server, and who gets mail; without a host and somebody to write to, there is no mail.
+
+    `changes_to` get the change report of each day, from hour `changes_h` (UTC) on.
+    """
 
     host: MailHost = ""
     port: Port = 587
@@ -272,6 +276,8 @@ class EmailSection(_Section):
     password: Reference = None
     sender: Mailbox = ""
     to: Mailboxes = ()
+    changes_to: Mailboxes = ()
+    changes_h: HourOfDay = 6
 
     @model_validator(mode="after")
     def _whole(self) -> EmailSection:
@@ -281,6 +287,8 @@ class EmailSection(_Section):
             raise ValueError("must have both a host and somebody to write to, or neither")
         if self.password and not self.user:
             raise ValueError("must have a user where it has a password")
+        if self.changes_to and not self.host:
+            raise ValueError("must have a host where somebody is to get the change report")
         return self
 
 

@@ -74,18 +74,28 @@ class Incident:
 
 
 class Result(str, Enum):
-    """What became of a delivery; `WAITING` ones are tried again, `OVERTAKEN` ones were made needless by events."""
+    """What became of a delivery.
+
+    `WAITING` ones are tried again, `OVERTAKEN` ones were made needless by events; `PARTLY` means that some have it and
+    the others never will, for another try would tell the first ones twice.
+    """
 
     WAITING = "waiting"
     SENDING = "sending"
     SENT = "sent"
+    PARTLY = "partly sent"
     GIVEN_UP = "given up"
     OVERTAKEN = "overtaken"
+
+    @property
+    def is_told(self) -> bool:
+        """Whether somebody has it."""
+        return self in (Result.SENT, Result.PARTLY)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message for one channel. `kind` is why it was written: raised, repeated, over, success, test."""
+    """One message for one channel. `kind` is why it was written: raised, repeated, over, success, changes, test."""
 
     delivery_id: str
     alert_id: str
