@@ -19,7 +19,8 @@ from typing import Any
 
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.backup.survey import Survey
-from nbvault.model import SessionReport
+from nbvault.model import SessionReport, State
+from nbvault.monitoring.wording import is_success
 from nbvault.paths import workspace_path
 from nbvault.settings import Settings, load_settings
 from nbvault.wiring import run_sync
@@ -77,6 +78,14 @@ class Silent:
         self.stages.append(text)
 
 
+def assert_no_false_success(report: SessionReport) -> None:
+    """Nobody is told of a success over a session that left something out, or was not confirmed."""
+    open_ = [each for each in report.problems if each.state is State.FAILED and not each.acknowledged_by]
+    left_out = (len(open_), len(report.unreadable_folders), report.counts.held_deletions, report.error)
+    if left_out != (0, 0, 0, "") or not report.pushed:
+        assert not is_success(report), report
+
+
 class Place:
     """One emulator and one machine that backs it up, in a folder of its own."""
 
@@ -127,6 +136,7 @@ class Place:
         """One session, from settings to report; its numbers add up, whatever became of it."""
         report = run_sync(self.settings(changes), SyncOptions(**options), self.screen, clock=self.clock)
         assert report.counts.add_up(), report.counts
+        assert_no_false_success(report)
         return report
 
     def git(self, *args: str, repo: Path | None = None, stdin: str = "", more: Mapping[str, str] | None = None) -> str:

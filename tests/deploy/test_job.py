@@ -21,6 +21,7 @@ from nbvault.cli import main as command_line
 from nbvault.errors import ConfigurationError, NbvaultError
 from nbvault.widgets import NotebookFailed
 from nbvault_emulator.testing import Emulator
+from told_places import loopback
 
 NOTEBOOKS = Path(str(files("nbvault.setup.deploy") / "assets" / "notebooks"))
 
@@ -85,6 +86,31 @@ def test_a_partial_session_is_a_success_of_the_task(desk: Desk) -> None:
     assert "sync ended with 3: partial" in done.stderr
     bad = subprocess.run([*command, "--no"], cwd=desk.folder, env=CLEAN, capture_output=True, text=True, check=False)
     assert bad.returncode == 7
+
+
+@pytest.mark.parametrize("given", [["--config", "nbvault.toml"], ["--config=nbvault.toml"]])
+def test_where_somebody_must_look_alerts_are_told_at_once(desk: Desk, given: list[str]) -> None:
+    """A partial session told nobody, for no channel was set up; a `verify` that is partial looks at the alerts."""
+    desk.emulator.faults({"kind": "oversize", "shape": "size-exceeds", "match": {"path": "/Clients/2024/a"}})
+    assert desk.run("sync").code == 3
+    with loopback() as slack:
+        told = {**desk.variables, "NBVAULT_SLACK__WEBHOOK": "env:HOOK", "HOOK": slack.url("/hook")}
+        command = [sys.executable, "-m", "nbvault.job", "verify", *given]
+        done = subprocess.run(command, cwd=desk.folder, env=told, capture_output=True, text=True, check=False)
+        assert (done.returncode, "verify ended with 3" in done.stderr) == (0, True), done
+        assert ["HIGH: The last backup is partial" in text for text in slack.texts()] == [True]
+
+
+@pytest.mark.parametrize("command", ["sync", "alerts"])
+def test_who_has_told_already_is_not_told_twice(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a session, and after a check itself, no check follows."""
+    asked: list[list[str]] = []
+    # The command is replaced, for the subject is whether it is asked at all.
+    monkeypatch.setattr(command_line, "run", lambda arguments: asked.append(arguments) or 0)
+    job.tell_at_once(job.outcome_of(command, 3), [command])
+    assert asked == []
+    job.tell_at_once(job.outcome_of("drill", 3), ["drill", "--config", "a.toml"])
+    assert asked == [["alerts", "check", "--config", "a.toml"]]
 
 
 class Stopped(Exception):

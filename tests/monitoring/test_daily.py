@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cli_places import Desk, notebooks
 from fault_places import source
 from monitoring.conftest import Listener
 from nbvault.administration import under_lease
@@ -19,7 +20,8 @@ from nbvault.model import SessionReport
 from nbvault.settings import load_settings
 from nbvault.state.store import StateManager
 from nbvault.state.values import Result
-from told_places import Post, mail_server
+from nbvault_emulator.testing import Emulator
+from told_places import Loopback, Post, mail_server
 
 FOLDER = "/Clients/2024/ENG-1001/NOTEBOOKS"
 VICTIM = f"{FOLDER}/00_ingest_ledger"
@@ -186,6 +188,22 @@ def test_the_hour(reader: Listener) -> None:
     settings, now = reader.settings(), reader.place.clock.now()
     early, late = (now.replace(hour=hour, minute=59) for hour in (5, 6))
     assert day_of(settings, early) < day_of(settings, late) == f"{now:%Y-%m-%d}"
+
+
+def test_on_the_command_line(tmp_path: Path, slack: Loopback, post: Post) -> None:
+    """Nothing before the first backup; then a report, and `audit verify` knows the head that was mailed."""
+    assert slack.asked == []
+    names = {f"NBVAULT_{key.replace('.', '__').upper()}": str(value) for key, value in mailed(post).items()}
+    with Emulator(world=notebooks("/Clients/2024/a")) as emulator:
+        desk = Desk(tmp_path / "desk", emulator)
+        assert (desk.run("alerts", "check", **names).code, post.mails) == (0, [])
+        assert desk.run("sync", **names).code == 0
+        checked = desk.run("alerts", "check", "--json", **names)
+        assert (checked.code, checked.json["deliveries"]) == (0, [])
+        plain, _ = texts(post.mails[0])
+        (head,) = (line.split(": ")[1] for line in plain.splitlines() if line.startswith("Audit trail: "))
+        assert desk.run("audit", "verify", "--head", head, **names).code == 0
+    assert "1 added" in plain
 
 
 def test_readers_need_a_server(tmp_path: Path) -> None:
