@@ -9,8 +9,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from warehouse_places import Warehouse, start
 
 _NUMBERS = itertools.count()
 
@@ -47,14 +50,48 @@ def postgres() -> Iterator[Path]:
             run("pg_ctl", "-m", "immediate", "-w", "stop")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/state.db"
+def _new_database(home: Path) -> str:
     import psycopg
 
-    home, name = request.getfixturevalue("postgres"), f"test_{next(_NUMBERS)}"
+    name = f"test_{next(_NUMBERS)}"
     with psycopg.connect(f"host={home} user=postgres dbname=postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    return f"postgresql://postgres@/{name}?host={home}"
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database of each kind."""
+    found: str = request.getfixturevalue(f"{request.param}_url")
+    return found
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A file that is not there yet."""
+    return f"sqlite:///{tmp_path}/state.db"
+
+
+@pytest.fixture
+def postgresql_url(postgres: Path) -> str:
+    """An empty database of the server."""
+    return f"postgresql://postgres@/{_new_database(postgres)}?host={postgres}"
+
+
+@pytest.fixture
+def databricks_url(lake: Lake) -> str:
+    """An empty schema of the stand-in."""
+    return lake.url
+
+
+class Lake(NamedTuple):
+    """A state store on the stand-in of a SQL warehouse."""
+
+    url: str
+    warehouse: Warehouse
+
+
+@pytest.fixture
+def lake(postgres: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """An empty schema of Databricks SQL, as far as that can be had on one machine."""
+    return Lake(*start(f"host={postgres} user=postgres dbname={_new_database(postgres)}", monkeypatch))

@@ -182,7 +182,9 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert read.vault.token.reveal() == "t0k"
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql+psycopg://u@h/d", "databricks://h"])
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///:memory:", "postgresql+psycopg://u@h/d", "databricks://h?http_path=x"]
+)
 def test_other_state_urls_stay_as_they_are(tmp_path: Path, url: str) -> None:
     """Only a file has a path to complete."""
     assert from_variables(tmp_path, NBVAULT_STATE__URL=url).state.url == url

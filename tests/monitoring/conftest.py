@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from database_places import postgres, url
+from database_places import postgres, postgresql_url, sqlite_url, url
 from fault_places import DAY_S, Place, Template
 from nbvault.administration import noting, write_note
 from nbvault.alerting import Outcome as Checked
@@ -17,7 +17,7 @@ from nbvault.model import SessionReport
 from nbvault.state.store import AuditEvent
 from told_places import Loopback, loopback
 
-__all__ = ["Listener", "postgres", "url"]
+__all__ = ["Listener", "postgres", "postgresql_url", "sqlite_url", "url"]
 SECRET = "/services/T0/B0/geheim"
 
 

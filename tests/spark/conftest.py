@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+from database_places import lake, postgres
+
+__all__ = ["lake", "postgres"]
+
 
 def why_not() -> str:
     """What is missing to run Spark; empty if nothing is."""

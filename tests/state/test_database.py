@@ -178,9 +178,9 @@ def test_a_wrong_url_says_what_to_do_and_never_the_password(url: str, words: str
 
 @pytest.mark.skipif(find_spec("databricks.sqlalchemy") is not None, reason="databricks-sqlalchemy is installed")
 def test_a_missing_dialect_for_databricks_names_its_package() -> None:
-    """Without databricks-sqlalchemy the hint says what to install, and the token is not shown."""
-    with pytest.raises(StateError, match=r"'databricks'.*pip install databricks-sqlalchemy") as caught:
-        StateManager("databricks://token:dapi123@host/?http_path=x").open()
+    """Without its extra the hint says what to install, and the token is not shown."""
+    with pytest.raises(StateError, match=r"'databricks'.*pip install 'nbvault\[databricks-sql\]'") as caught:
+        StateManager("databricks://token:dapi123@host/?http_path=x&catalog=c&schema=s").open()
     assert "dapi123" not in f"{caught.value!r} {caught.value} {caught.value.__cause__}"
 
 

@@ -17,9 +17,9 @@ T0 = datetime(2026, 11, 21, 2, 0, 0, 123456, tzinfo=timezone.utc)
 HOLDER = {"machine": "m1", "pid": 7}
 
 
-@pytest.fixture
-def store(url: str) -> Iterator[StateManager]:
-    with StateManager(url) as opened:
+@pytest.fixture(params=["sqlite", "postgresql", "databricks"])
+def store(request: pytest.FixtureRequest) -> Iterator[StateManager]:
+    with StateManager(request.getfixturevalue(f"{request.param}_url")) as opened:
         yield opened
 
 

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -155,7 +155,11 @@ def _state_url(value: object, info: ValidationInfo) -> object:
             if not local or local == ":memory:"
             else f"{scheme}:///{(_context(info).base / local).resolve()}{mark}{query}"
         )
-    if urlsplit(value).password is not None:
+    parts = urlsplit(value)
+    options = parse_qsl(parts.query)
+    if parts.password is not None or any(
+        name in {"password", "access_token"} or looks_secret(v) for name, v in options
+    ):
         raise ValueError('must not hold a password; use state.password = "env:NAME"')
     return value
 

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nbvault.state.database import Database
+from nbvault.state.put import insert
 from nbvault.state.schema import alerts, deliveries
 from nbvault.state.values import Delivery, Incident, Result
 
@@ -57,7 +58,7 @@ class AlertBook:
                 return False
             # In this order, for where there are no transactions: rather told twice than never.
             _insert(connection, told)
-            connection.execute(alerts.insert().values(**_incident_values(incident)))
+            insert(connection, alerts, [_incident_values(incident)])
             return True
 
     def change(self, incident: Incident, told: Sequence[Delivery] = ()) -> None:
@@ -100,8 +101,12 @@ class AlertBook:
                 return False
             if row.result == Result.SENDING.value and abs(now - row.attempted_at) < SENDING_LASTS:
                 return False
-            _change(connection, delivery_id, result=Result.SENDING.value, attempted_at=now, attempts=row.attempts + 1)
-            return True
+            ours = {"result": Result.SENDING.value, "attempted_at": now, "attempts": row.attempts + 1}
+            as_seen = (deliveries.c.delivery_id == delivery_id) & (deliveries.c.attempts == row.attempts)
+            connection.execute(deliveries.update().where(as_seen).values(**ours))
+            # Where nothing keeps other writers out, the moment tells who was first.
+            moment = sa.select(deliveries.c.attempted_at).where(deliveries.c.delivery_id == delivery_id)
+            return bool(connection.scalar(moment) == now)
 
     def settle(self, delivery_id: str, result: Result, detail: str, *, at: datetime) -> None:
         """Say what became of a delivery."""
@@ -128,8 +133,7 @@ class AlertBook:
 
 def _insert(connection: sa.Connection, items: Iterable[Delivery]) -> None:
     rows = [asdict(item) | {"result": item.result.value, "message": dict(item.message)} for item in items]
-    if rows:
-        connection.execute(deliveries.insert(), rows)
+    insert(connection, deliveries, rows)
 
 
 def _change(connection: sa.Connection, delivery_id: str, **values: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ BUSY_TIMEOUT_S = 30
 # Any number, as long as all nbvaults on one PostgreSQL database take the same.
 _ADVISORY_LOCK = 0x6E627661
 _REBUILT = "Nothing is lost with the state store: `nbvault state rebuild` makes it anew from the vault."
+DATABRICKS_RIGHTS = (
+    "Grant the identity of state.password: USE CATALOG on the catalog; USE SCHEMA, SELECT, MODIFY and (unless"
+    " sql/schema.sql made the tables) CREATE TABLE on the schema; CAN USE on the warehouse."
+)
 _HINTS = {
     "not a database": "Name another file as state.url, or move this one away.",
     "readonly": "Give this user the right to write to the file and its folder, or name another as state.url.",
@@ -27,6 +32,15 @@ _HINTS = {
     "unable to open": "Create the folder named in state.url, or give this user the right to write there.",
     "locked": "Another process has held the database for long: end it, then try again.",
     "malformed": f"Move the file away. {_REBUILT}",
+    "insufficient_permissions": DATABRICKS_RIGHTS,
+    "insufficient_privileges": DATABRICKS_RIGHTS,
+    "permission_denied": DATABRICKS_RIGHTS,
+    "does not have": DATABRICKS_RIGHTS,
+    "schema_not_found": "Create the schema named in state.url, or name another; the catalog must be there too.",
+    "catalog_not_found": "Create the catalog named in state.url, or name another.",
+    "no_such_catalog": "Create the catalog named in state.url, or name another.",
+    "concurrent": "Another nbvault wrote at the same moment: try again.",
+    "access token": "Check the token that state.password refers to: it may have expired.",
     "password": "Check user and password in state.url.",
     "refused": "Check host and port in state.url, and that the server runs.",
     "resolve": "Check the host in state.url.",
@@ -35,7 +49,7 @@ _HINTS = {
 }
 _DRIVERS = {
     "postgresql": "Install it with: pip install 'nbvault[postgres]'",
-    "databricks": "Install it with: pip install databricks-sqlalchemy",
+    "databricks": "Install it with: pip install 'nbvault[databricks-sql]'",
 }
 
 
@@ -115,6 +129,8 @@ class Database:
             return sa.create_engine(
                 "sqlite://", creator=lambda: _unwritten(self._url.database or ""), poolclass=NullPool
             )
+        if kind == "databricks":
+            check_databricks(self._url)
         try:
             engine = sa.create_engine(self._url, hide_parameters=True, pool_pre_ping=kind != "sqlite")
         except exc.NoSuchModuleError as error:
@@ -163,6 +179,26 @@ def _parse(text: str) -> sa.URL:
         raise StateError("state.url is no database URL.", hint='Write it as "sqlite:///nbvault.db".') from None
     drivers = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
     return url.set(drivername=drivers.get(url.drivername, url.drivername))
+
+
+_NAME = re.compile(r"[\w-]+")
+
+
+def check_databricks(url: sa.URL) -> None:
+    """That the URL says all that the dialect needs; it would else look in places that are called None.
+
+    Raises:
+        StateError: it does not, or there is no token.
+    """
+    form = "databricks://HOST?http_path=/sql/1.0/warehouses/ID&catalog=CATALOG&schema=SCHEMA"
+    wrong = [name for name in ("catalog", "schema") if not _NAME.fullmatch(str(url.query.get(name, "")))]
+    wrong += [] if url.query.get("http_path") else ["http_path"]
+    if not url.host or wrong:
+        what = ", ".join(wrong) or "host"
+        raise StateError(f"state.url of Databricks SQL lacks a right {what}.", hint=f'Write it as "{form}".')
+    if not url.password:
+        hint = 'Name a token of the warehouse\'s user: state.password = "env:NAME". Without one a browser would open.'
+        raise StateError("The state store on Databricks SQL has no token.", hint=hint)
 
 
 def _is_there(database: str) -> bool:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from nbvault.errors import StateError
+from nbvault.state.put import insert
 from nbvault.state.schema import schema_version
 
 _TYPES: dict[str, type[TypeEngine[str]] | type[TypeEngine[int]] | type[TypeEngine[bool]] | sa.TIMESTAMP] = {
@@ -59,7 +60,7 @@ def apply_next(connection: sa.Connection, *, at: datetime) -> None:
         return
     step = MIGRATIONS[version - 1]
     step.apply(connection)
-    connection.execute(schema_version.insert().values(version=version, name=step.name, applied_at=at))
+    insert(connection, schema_version, [{"version": version, "name": step.name, "applied_at": at}])
 
 
 def _create(connection: sa.Connection, name: str, columns: str) -> None:
@@ -76,7 +77,7 @@ def _create(connection: sa.Connection, name: str, columns: str) -> None:
                 autoincrement=False,
             )
         )
-    sa.Table(name, sa.MetaData(), *made).create(connection, checkfirst=True)
+    connection.execute(sa.schema.CreateTable(sa.Table(name, sa.MetaData(), *made), if_not_exists=True))
 
 
 def _first_tables(connection: sa.Connection) -> None:

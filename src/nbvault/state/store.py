@@ -14,8 +14,8 @@ from nbvault.model import Problem, State, Status
 from nbvault.state import trail
 from nbvault.state.alert_book import AlertBook
 from nbvault.state.database import Database
+from nbvault.state.put import insert, put, replace
 from nbvault.state.schema import audit_log, audit_waiting, lease_sightings, problems, sync_sessions
-from nbvault.state.trail import insert
 from nbvault.state.values import AuditEvent, AuditHead, SessionRow
 
 __all__ = ["AuditEvent", "AuditHead", "SessionRow", "StateManager"]
@@ -74,7 +74,7 @@ class StateManager:
             session, started_at, Status.RUNNING, workspace_path, repo_id, metadata={"holder": dict(holder)}
         )
         with self._database.writing() as connection:
-            _put_session(connection, session, _session_values(row))
+            put(connection, sync_sessions, _session_values(row))
 
     def session_progress(
         self, session: str, *, total: int, processed: int, saved: int, failed: int, bytes_processed: int
@@ -102,7 +102,7 @@ class StateManager:
                 values["metadata"] = {**known.metadata, **values["metadata"]}
                 for kept in ("workspace_path", "repo_id", "last_checkpoint", "checkpoint_data"):
                     del values[kept]
-            _put_session(connection, ended.session, values)
+            put(connection, sync_sessions, values)
 
     def interrupted(self, session: str, at: datetime) -> bool:
         """Enter that a session that seems to be running was cut short; False, and no change, if it is not running."""
@@ -110,7 +110,9 @@ class StateManager:
             known = _session(connection, session)
             if known is None or known.status is not Status.RUNNING:
                 return False
-            _put_session(connection, session, {"status": Status.INTERRUPTED.value, "end_time": at})
+            running = _is(session) & (sync_sessions.c.status == Status.RUNNING.value)
+            values = {"status": Status.INTERRUPTED.value, "end_time": at}
+            connection.execute(sync_sessions.update().where(running).values(**values))
             return True
 
     def sessions(self, limit: int = 50) -> list[SessionRow]:
@@ -148,7 +150,7 @@ class StateManager:
     def record_audit(self, events: Iterable[AuditEvent]) -> None:
         """Keep events until the vault has them: all of them or none. One that it has already does no harm."""
         with self._database.writing() as connection:
-            trail.append(connection, audit_waiting, events)
+            trail.wait(connection, events)
 
     def audit(
         self, *, since: datetime | None = None, until: datetime | None = None, limit: int | None = None
@@ -207,9 +209,10 @@ class StateManager:
     def sighting(self, tip: str, now: datetime) -> datetime:
         """The first time this tip of the lease was seen; ``now``, which is kept, if it is new."""
         with self._database.writing() as connection:
-            seen = connection.scalar(sa.select(lease_sightings.c.first_seen).where(lease_sightings.c.tip == tip))
+            first = sa.select(sa.func.min(lease_sightings.c.first_seen)).where(lease_sightings.c.tip == tip)
+            seen: datetime | None = connection.scalar(first)
             if seen is None:
-                connection.execute(lease_sightings.insert().values(tip=tip, first_seen=now))
+                insert(connection, lease_sightings, [{"tip": tip, "first_seen": now}])
             return seen or now
 
     def forget_sightings(self) -> None:
@@ -241,14 +244,18 @@ class StateManager:
     ) -> None:
         """Empty the index of sessions, problems and audit trail, and fill it anew: all of it or no change.
 
-        What the vault has not been told yet stays, and so do the heads that were seen; ``head`` is that of ``audit``.
+        On Databricks SQL a rebuild that dies leaves what it had filled; it is run again. What the vault has not been
+        told yet stays, and so do the heads that were seen; ``head`` is that of ``audit``.
         """
+        # All that is given is looked at before anything is written: Databricks SQL takes nothing back.
+        rows, found, told = [_session_values(row) for row in sessions], list(open_problems), list(audit)
+        _ = [event.as_told for event in told]
         with self._database.writing() as connection:
             connection.execute(sync_sessions.delete())
-            insert(connection, sync_sessions, (_session_values(row) for row in sessions))
+            insert(connection, sync_sessions, rows)
             last = connection.scalar(sa.select(sync_sessions.c.session_id).order_by(*_NEWEST_FIRST).limit(1))
-            _replace_problems(connection, last or "", open_problems)
-            trail.replace(connection, audit, head)
+            _replace_problems(connection, last or "", found)
+            trail.replace(connection, told, head)
 
     def _change_running(self, session: str, **values: Any) -> None:
         with self._database.writing() as connection:
@@ -270,14 +277,6 @@ def _is(session: str) -> sa.ColumnElement[bool]:
 def _session(connection: sa.Connection, session: str) -> SessionRow | None:
     row = connection.execute(sa.select(sync_sessions).where(_is(session))).one_or_none()
     return None if row is None else _to_session(row)
-
-
-def _put_session(connection: sa.Connection, session: str, values: Mapping[str, Any]) -> None:
-    # Not an upsert of the dialect's own (Databricks compiles none), nor its row count (which it does not give).
-    if connection.scalar(sa.select(sync_sessions.c.sync_id).where(_is(session))) is None:
-        connection.execute(sync_sessions.insert().values(**values))
-    else:
-        connection.execute(sync_sessions.update().where(_is(session)).values(**values))
 
 
 def _session_values(row: SessionRow) -> dict[str, Any]:
@@ -324,9 +323,8 @@ def _to_session(row: sa.Row[Any]) -> SessionRow:
 
 
 def _replace_problems(connection: sa.Connection, session: str, found: Iterable[Problem]) -> None:
-    connection.execute(problems.delete())
-    rows = (_problem_values(problem, session, position) for position, problem in enumerate(found))
-    insert(connection, problems, rows)
+    rows = [_problem_values(problem, session, position) for position, problem in enumerate(found)]
+    replace(connection, problems, rows)
 
 
 def _problem_values(problem: Problem, session: str, position: int) -> dict[str, Any]:

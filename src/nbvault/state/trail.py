@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import islice
-from typing import Any
 
 import sqlalchemy as sa
 
 from nbvault.errors import StateError
+from nbvault.state.put import insert, merges
 from nbvault.state.schema import audit_heads, audit_log, audit_waiting
 from nbvault.state.values import AuditEvent, AuditHead
 
-_BATCH = 1000
+_BATCH = 200
+# Below the number of a waiting event, where two machines may give out the same one at the same time.
+_RANDOM_BITS = 20
 
 
 def append(connection: sa.Connection, table: sa.Table, events: Iterable[AuditEvent]) -> None:
     """Events after those that are there."""
     last = connection.scalar(sa.select(sa.func.max(table.c.seq))) or 0
-    insert(connection, table, ({"seq": seq, **event._asdict()} for seq, event in enumerate(events, last + 1)))
+    insert(connection, table, [{"seq": seq, **event._asdict()} for seq, event in enumerate(events, last + 1)])
+
+
+def wait(connection: sa.Connection, events: Iterable[AuditEvent]) -> None:
+    """Events that the vault is to be told, after those that are there."""
+    if not merges(connection):
+        append(connection, audit_waiting, events)
+        return
+    # No lock keeps another machine from the same next number: a random part keeps both machines' events.
+    last = (connection.scalar(sa.select(sa.func.max(audit_waiting.c.seq))) or 0) >> _RANDOM_BITS
+    own = secrets.randbits(_RANDOM_BITS)
+    rows = [{"seq": seq << _RANDOM_BITS | own, **event._asdict()} for seq, event in enumerate(events, last + 1)]
+    insert(connection, audit_waiting, rows)
 
 
 def events(
@@ -60,18 +74,18 @@ def settle(connection: sa.Connection, told: Sequence[AuditEvent]) -> None:
     if not waiting:
         return
     known = {event.as_told for event in told}
-    done = [{"done": row[0]} for row in waiting if AuditEvent(*row[1:]).as_told in known]
-    if done:
-        connection.execute(audit_waiting.delete().where(audit_waiting.c.seq == sa.bindparam("done")), done)
+    done = [row[0] for row in waiting if AuditEvent(*row[1:]).as_told in known]
+    for start in range(0, len(done), _BATCH):
+        connection.execute(audit_waiting.delete().where(audit_waiting.c.seq.in_(done[start : start + _BATCH])))
 
 
 def follow(connection: sa.Connection, told: Sequence[AuditEvent], head: AuditHead) -> bool:
     """Add what is new; False where the rows that are there are not those up to the last head."""
     last = _seen(connection)
     count, top = connection.execute(sa.select(sa.func.count(), sa.func.max(audit_log.c.seq))).one()
-    if not count == (top or 0) == last <= head.lines:
+    if not count == (top or 0) >= last or last > head.lines or not _broken_off(connection, told, last):
         return False
-    append(connection, audit_log, told[last:])
+    append(connection, audit_log, told[count:])
     _remember(connection, head)
     return True
 
@@ -96,12 +110,13 @@ def _seen(connection: sa.Connection) -> int:
     return connection.scalar(sa.select(sa.func.max(audit_heads.c.lines))) or 0
 
 
+def _broken_off(connection: sa.Connection, told: Sequence[AuditEvent], last: int) -> bool:
+    """Whether the rows after the last head, if any, are the vault's: without transactions one may die in between."""
+    query = sa.select(audit_log).where(audit_log.c.seq > last).order_by(audit_log.c.seq)
+    rows = connection.execute(query).all()
+    return [AuditEvent(*row[1:]).as_told for row in rows] == [each.as_told for each in told[last : last + len(rows)]]
+
+
 def _remember(connection: sa.Connection, head: AuditHead) -> None:
     if head.lines > _seen(connection):
-        connection.execute(audit_heads.insert().values(tuple(head)))
-
-
-def insert(connection: sa.Connection, table: sa.Table, rows: Iterator[dict[str, Any]]) -> None:
-    """Rows, a thousand at a time."""
-    while batch := list(islice(rows, _BATCH)):
-        connection.execute(table.insert(), batch)
+        insert(connection, audit_heads, [dict(zip(audit_heads.columns.keys(), head, strict=True))])

@@ -163,7 +163,7 @@ def _task(plan: DeployPlan, job: Planned) -> Data:
 
 def _drivers(plan: DeployPlan) -> list[str]:
     """What the state store needs that the wheel does not bring."""
-    drivers = {"postgresql": "psycopg[binary]>=3.2", "databricks": "databricks-sqlalchemy>=2.0"}
+    drivers = {"postgresql": "psycopg[binary]>=3.2", "databricks": "databricks-sqlalchemy>=2.0.10"}
     kind = plan.known.state_url.partition("://")[0].partition("+")[0]
     return [drivers[kind]] if kind in drivers else []
 
