@@ -76,7 +76,7 @@ class Merge(sa.Executable, sa.ClauseElement):
         self.update = update
 
 
-@compiles(Merge)  # type: ignore[no-untyped-call,untyped-decorator]  # SQLAlchemy leaves this decorator without types
+@compiles(Merge)
 def _merge(merge: Merge, compiler: SQLCompiler, **_options: Any) -> str:
     """The same in the SQL of each database that has MERGE; types are spelled, since VALUES has none of its own."""
     columns = [column for column in merge.table.columns if column.name in merge.rows[0]]
