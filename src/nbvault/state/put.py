@@ -95,6 +95,6 @@ def _merge(merge: Merge, compiler: SQLCompiler, **_options: Any) -> str:
     matched = f" WHEN MATCHED THEN UPDATE SET {changed}" if merge.update and changed else ""
     return (
         f"MERGE INTO {compiler.preparer.format_table(merge.table)} AS kept"  # noqa: S608 - names of our own tables
-        f" USING (VALUES {', '.join(tuples)}) AS given ({names}) ON {on}{matched}"
+        f" USING (SELECT * FROM (VALUES {', '.join(tuples)}) AS listed ({names})) AS given ON {on}{matched}"
         f" WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({', '.join(f'given.{text}' for text in quoted.values())})"
     )
