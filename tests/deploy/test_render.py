@@ -76,6 +76,20 @@ def test_the_schema_refuses_what_is_wrong(validator: Any) -> None:
     assert list(validator.iter_errors({"resources": {"jobs": {"x": {"scedule": {}}}}})) != []
 
 
+def test_a_dashboard_goes_with_the_tables() -> None:
+    """With a catalog: the tables' definition, the queries, and the dashboard that the bundle points to; else none."""
+    made = render(DeployPlan(commands=NOW, **FULL))
+    dashboard = parsed(made, "resources/platform.yml")["resources"]["dashboards"]["nbvault"]
+    file = f"resources/{dashboard['file_path']}".replace("resources/../", "")
+    names = {each["name"] for each in json.loads(made[file])["datasets"]}
+    assert names == {"success_rate", "speed", "errors", "people", "size"}
+    assert b"CREATE TABLE IF NOT EXISTS `main`.`nbvault`.`sync_sessions`" in made["sql/schema.sql"]
+    assert made["sql/queries.sql"].count(b"FROM `main`.`nbvault`.sync_sessions") == len(names)
+    assert "warehouse_id" in parsed(made, "databricks.yml")["variables"]
+    without = render(DeployPlan(commands=NOW, **{**FULL, "catalog": ""}))
+    assert not [name for name in without if name.startswith("sql/")]
+
+
 def test_the_nightly_job() -> None:
     """02:00 UTC, one at a time, 4 hours and 5, two retries also on timeout, different people for each end."""
     sync = jobs(render(DeployPlan(commands=NOW, **FULL)))["nbvault_sync"]

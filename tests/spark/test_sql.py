@@ -1,13 +1,17 @@
-"""The SQL for Databricks, parsed by Spark's own parser: what the state store sends."""
+"""The SQL for Databricks, parsed by Spark's own parser: what the state store sends, and what is rendered."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from database_places import Lake
 from nbvault.model import Problem, State
+from nbvault.setup.deploy.dashboard import QUERIES, dashboard_json, query
+from nbvault.state.ddl import schema_sql
+from nbvault.state.schema import metadata
 from nbvault.state.store import StateManager
 from nbvault.state.values import AuditHead, Delivery, Incident, Result, SessionRow
 from spark.conftest import Spark
@@ -68,3 +72,54 @@ def test_the_parser_would_refuse_what_is_wrong(session: Any) -> None:
     """The check sees a fault."""
     with pytest.raises(Exception, match="PARSE_SYNTAX_ERROR"):
         parse(session, "MERGE INTO t USING s WHEN MATCHED DELETE")
+
+
+def test_the_schema_file_is_the_stores(session: Any) -> None:
+    """Each statement of it is parsed, and it makes each table with each column."""
+    text = schema_sql("main", "nbvault")
+    statements = [each for each in text.split(";\n") if each.strip()]
+    for each in statements:
+        parse(session, each)
+    for table in metadata.sorted_tables:
+        (made,) = [each for each in statements if f"`main`.`nbvault`.`{table.name}` (" in each]
+        assert all(f"`{column.name}` " in made for column in table.columns)
+
+
+def test_the_dashboards_queries_run(session: Any) -> None:
+    """Each query of the dashboard gives the columns that its chart shows, over planted rows, with the right figures."""
+    now = session.sql("SELECT current_timestamp()").first()[0]
+    about = {"growth": {"total_pack_bytes": 1_000_000_000, "total_objects": 500}, "authors": {"ann@example.com": 4}}
+    metadata_json = json.dumps(about)
+    rows = [
+        (f"s{n}", now, now, status, 10, 9, failed, 500, error, metadata_json)
+        for n, (status, failed, error) in enumerate(
+            [("complete", 0, "[]"), ("failed", 1, '[{"path": "/a", "reason": "too large"}]')]
+        )
+    ]
+    names = "sync_id:string,start_time:timestamp,end_time:timestamp,status:string,total_files:bigint"
+    names += ",successful_files:bigint,failed_files:bigint,bytes_processed:bigint,error_log:string,metadata:string"
+    session.createDataFrame(rows, names.replace(":", " ")).createOrReplaceTempView("sync_sessions")
+    found = {name: session.sql(query(name)) for name in QUERIES}
+    assert {name: tuple(frame.columns) for name, frame in found.items()} == {
+        name: about.columns for name, about in QUERIES.items()
+    }
+    rate = found["success_rate"].first()
+    assert (rate["sessions"], rate["complete"], rate["success_percent"]) == (2, 1, 50.0)
+    errors = found["errors"].first()
+    assert (errors["path"], errors["reason"], errors["times"]) == ("/a", "too large", 1)
+    assert tuple(found["people"].first()) == ("ann@example.com", 8, 2)
+    assert (found["size"].first()["gigabytes"], found["size"].first()["objects"]) == (1.0, 500)
+    assert found["speed"].first()["session"] in ("s0", "s1")
+
+
+def test_the_dashboard_is_the_queries(session: Any) -> None:
+    """Its file holds each query against the schema it was made for, and a chart of columns that the query gives."""
+    made = json.loads(dashboard_json("`main`.`nbvault`"))
+    for each in made["datasets"]:
+        text = "".join(each["queryLines"])
+        parse(session, text)
+        assert "FROM `main`.`nbvault`.sync_sessions" in text
+    charts = {each["widget"]["name"]: each["widget"] for each in made["pages"][0]["layout"]}
+    assert {
+        name: tuple(field["name"] for field in chart["queries"][0]["query"]["fields"]) for name, chart in charts.items()
+    } == {name: about.columns for name, about in QUERIES.items()}

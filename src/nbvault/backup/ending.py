@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -46,6 +46,7 @@ class Ending:
     unproven: int = 0
     notes: list[str] = field(default_factory=list)
     commits: int = 0
+    authors: Mapping[str, int] = field(default_factory=dict)
     complete_view: bool = False
     growth: Growth | None = None
     secrets: tuple[Secret, ...] = ()
@@ -115,6 +116,7 @@ class Ending:
             notes=(*self.notes, *weather(self.stats), *_told(secrets), *drift),
             growth=self.growth,
             secrets=secrets,
+            authors=self.authors,
         )
 
     def records(self, report: SessionReport, *, content: str) -> list[Record]:
@@ -123,6 +125,7 @@ class Ending:
         look = (self.began - EPOCH).days if done else None
         own = {**report.as_json(), "slice": self.slice_day if done else None, "look": look, "content": content}
         own["problems"] = len(report.problems)
+        own["authors"] = dict(report.authors)
         # They have records of their own, and problems.
         del own["findings"]
         died = {"status": Status.INTERRUPTED.value, "exit_code": 9, "ended_at": iso(self.began)}

@@ -193,7 +193,7 @@ class GitSyncEngine:
         self._around.watcher.stage(COMMITTING)
         await writer.finish(plan, also=self._found_out())
         writer.close()
-        ending.commits = writer.commits
+        ending.commits, ending.authors = writer.commits, writer.authors
         conclusion = self._conclusion()
         taken_up = await self._stopping.blocking(conclusion.taken_up) if self._resumed else ()
         summary = Summary(
@@ -345,7 +345,7 @@ class GitSyncEngine:
             await asyncio.to_thread(self._vault.refresh)
         elif self._writer is not None:
             await self._writer.salvage()
-            ending.commits = self._writer.commits
+            ending.commits, ending.authors = self._writer.commits, self._writer.authors
             await asyncio.to_thread(conclusion.push_checkpoint, self._vault.meta.tip, self._vault.meta.content)
         ending.interrupted_after(self._vault)
         ending.growth = await asyncio.to_thread(growth_since, self._vault, self._history.growth)

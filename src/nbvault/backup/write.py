@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -84,6 +84,7 @@ class VaultWriter:
         # By id: the listed times of what is committed and not proven, which its row gets when the session is.
         self._unproven: dict[int, tuple[int, int]] = {}
         self.commits = 0
+        self.authors: Counter[str] = Counter()
         self.renames: list[Rename] = []
         self.removed: set[str] = set()
 
@@ -293,6 +294,7 @@ class VaultWriter:
             content = self._base(stream)
             for author, changes in groups:
                 content = self._commit_content(stream, content, author, changes)
+                self.authors[author.email] += len(changes)
         draft = MetaDraft(meta, session=self._session, at=self._at)
         draft.inventory(plan.rows, plan.tombstones, plan.renames)
         for name, items in (also or {}).items():

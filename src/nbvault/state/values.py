@@ -180,7 +180,19 @@ class SessionRow:
 
 
 _COUNTS = tuple(each.name for each in fields(Counts))
-_KEPT = ("exit_code", "requests", "commits", "tag", "pushed", "resumed", "dry_run", "notes", "secrets", "growth")
+_KEPT = (
+    "exit_code",
+    "requests",
+    "commits",
+    "tag",
+    "pushed",
+    "resumed",
+    "dry_run",
+    "notes",
+    "secrets",
+    "growth",
+    "authors",
+)
 
 
 def _recorded_errors(record: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
@@ -217,4 +229,5 @@ def _metadata(report: SessionReport) -> dict[str, Any]:
         "notes": list(report.notes),
         "secrets": len(report.secrets),
         "growth": report.growth._asdict() if report.growth else None,
+        "authors": dict(report.authors),
     }

@@ -87,6 +87,8 @@ def _variables(plan: DeployPlan) -> dict[str, Data]:
     if plan.compute is Compute.JOB_CLUSTER:
         asked["node_type"] = ("The machine of the job cluster.", plan.node_type)
         asked["runtime"] = ("The Databricks runtime of the job cluster.", plan.runtime)
+    if plan.catalog:
+        asked["warehouse_id"] = ("The SQL warehouse that the dashboard asks.", "")
     return {
         name: {"description": about} | ({"default": value} if value else {}) for name, (about, value) in asked.items()
     }
@@ -104,6 +106,13 @@ def platform_yml(plan: DeployPlan) -> Data:
     if plan.catalog:
         about = "The state tables of nbvault: an index of the vault's records, for people and dashboards."
         resources["schemas"] = {_KEY: {"catalog_name": plan.catalog, "name": _KEY, "comment": about, **kept}}
+        resources["dashboards"] = {
+            _KEY: {
+                "display_name": PACKAGE,
+                "file_path": "../sql/nbvault.lvdash.json",
+                "warehouse_id": "${var.warehouse_id}",
+            }
+        }
     if "serve" in plan.commands:
         resources["apps"] = {_KEY: {"name": "nbvault", "source_code_path": "../app", "description": "nbvault"}}
     return {"resources": resources}

@@ -14,7 +14,9 @@ from nbvault.errors import ConfigurationError
 from nbvault.settings import load_settings
 from nbvault.settings.secret import Secret
 from nbvault.setup.deploy import bundle
+from nbvault.setup.deploy.dashboard import dashboard_json, queries_sql
 from nbvault.setup.deploy.plan import Compute, DeployPlan
+from nbvault.state.ddl import qualified, schema_sql
 
 TARGETS = ("dev", "prod")
 # So much earlier than the task's limit does a session end by itself, in order.
@@ -40,6 +42,8 @@ def render(plan: DeployPlan, *, wheel: bytes = b"") -> dict[str, bytes]:
     }
     if "serve" in plan.commands:
         texts |= _app(plan)
+    if plan.catalog:
+        texts |= _dashboard(plan)
     made = {path: text.encode() for path, text in texts.items()}
     made |= _assets()
     return made | ({f"dist/{plan.wheel}": wheel} if wheel else {})
@@ -70,6 +74,16 @@ def _app(plan: DeployPlan) -> dict[str, str]:
     app = {"command": command, "env": [{"name": "NBVAULT_CONFIG", "value": "nbvault.toml"}]}
     texts = {"app/app.yaml": _yaml(app), "app/nbvault.toml": checked_toml(plan, "prod")}
     return texts | {"app/requirements.txt": f"{bundle.PACKAGE}[web]\n"}
+
+
+def _dashboard(plan: DeployPlan) -> dict[str, str]:
+    """The state tables' definition, and what shows them."""
+    schema = qualified(str(plan.catalog), bundle.PACKAGE)
+    return {
+        "sql/schema.sql": schema_sql(str(plan.catalog), bundle.PACKAGE),
+        "sql/queries.sql": queries_sql(schema),
+        "sql/nbvault.lvdash.json": dashboard_json(schema),
+    }
 
 
 def checked_toml(plan: DeployPlan, target: str) -> str:
