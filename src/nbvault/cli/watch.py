@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -28,7 +32,36 @@ def watch(settings: Settings, *, as_json: bool, clock: Clock | None = None) -> N
     from nbvault.administration import watch_session
 
     clock = clock or SystemClock()
-    looks = watch_session(settings, clock=clock)
+    with _interrupts_between_looks() as unless_interrupted:
+        _show(unless_interrupted(watch_session(settings, clock=clock)), as_json=as_json, clock=clock)
+
+
+@contextmanager
+def _interrupts_between_looks() -> Iterator[Callable[[Iterable[Seen]], Iterator[Seen]]]:
+    """Ctrl-C ends the watching after the next look: raised within one, the database's driver may swallow it."""
+    pressed = False
+
+    def press(_number: int, _frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+
+    def unless_interrupted(looks: Iterable[Seen]) -> Iterator[Seen]:
+        for seen in looks:
+            if pressed:
+                raise KeyboardInterrupt
+            yield seen
+
+    if threading.current_thread() is not threading.main_thread():
+        yield unless_interrupted
+        return
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield unless_interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _show(looks: Iterator[Seen], *, as_json: bool, clock: Clock) -> None:
     if as_json:
         last: Any = None
         for seen in looks:
