@@ -113,7 +113,7 @@ class Desk:
         """Run nbvault to its end; whatever it says holds no traceback and no secret."""
         return self.ended(self.start(*arguments, **variables))
 
-    def ended(self, process: subprocess.Popen[str], *, within_s: float = 300, said: str | None = None) -> Ended:
+    def ended(self, process: subprocess.Popen[str], *, within_s: float = 60, said: str | None = None) -> Ended:
         """Tell a process that listens what somebody said, wait for its end, and check what it said."""
         out, err = process.communicate(said, timeout=within_s)
         for secret in (self.emulator.workspace_token, self.emulator.git_token, "Traceback"):
@@ -137,7 +137,7 @@ def run_program(arguments: Iterable[str], cwd: Path, variables: Mapping[str, str
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=60,
     )
     assert "Traceback" not in done.stdout + done.stderr
     return Ended(done.returncode, done.stdout, done.stderr)

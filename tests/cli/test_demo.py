@@ -55,7 +55,7 @@ def test_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert any("$ nbvault sync" in line for line in iter(process.stdout.readline, ""))
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=20)
     assert process.returncode == 9
     assert "Traceback" not in err
     assert_nobody_serves(tmp_path / "demo")

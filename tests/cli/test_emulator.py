@@ -19,7 +19,7 @@ def test_it_serves_until_sigterm(tmp_path: Path) -> None:
     ready = json.loads(process.stdout.readline())
     assert set(ready) == {"workspace_url", "workspace_token", "git_url", "git_token", "admin_url"}
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=120)[0] == ""
+    assert process.communicate(timeout=20)[0] == ""
     assert process.returncode == 0
 
 

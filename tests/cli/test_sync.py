@@ -155,7 +155,7 @@ def test_sigterm_ends_a_slow_session_with_9(tmp_path: Path) -> None:
         process = desk.start("sync", "--json", NBVAULT_WORKSPACE__RETRY_S="60")
         await_line(process.stderr, "began")
         process.send_signal(signal.SIGTERM)
-        ended = desk.ended(process, within_s=60)
+        ended = desk.ended(process, within_s=20)
     assert ended.code == 9
     assert ended.report()["status"] == "interrupted"
 
@@ -166,7 +166,7 @@ def test_sigterm_while_the_lease_is_watched_ends_with_9(desk: Desk, tmp_path: Pa
     process = desk.start("sync", "--json")
     await_line(process.stderr, "watching")
     process.send_signal(signal.SIGTERM)
-    ended = desk.ended(process, within_s=60)
+    ended = desk.ended(process, within_s=20)
     assert ended.code == 9
     assert ended.report()["status"] == "interrupted"
 
@@ -177,7 +177,7 @@ def test_sigterm_while_the_workspace_is_silent_ends_with_9(desk: Desk, emulator:
     process = desk.start("sync", "--json")
     await_line(process.stderr, "began")
     process.send_signal(signal.SIGTERM)
-    ended = desk.ended(process, within_s=60)
+    ended = desk.ended(process, within_s=20)
     assert ended.code == 9
     assert ended.report()["status"] == "interrupted"
 

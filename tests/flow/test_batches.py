@@ -66,7 +66,7 @@ def test_stopped_session_saves_what_it_says(seed: int, emulator: Emulator, tmp_p
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=0.2 + random.Random(seed).random())
     process.send_signal(signal.SIGTERM)
-    report = json.loads(process.communicate(timeout=300)[0].splitlines()[-1])
+    report = json.loads(process.communicate(timeout=60)[0].splitlines()[-1])
     if report["status"] == "complete":
         return
     assert (report["status"], report["exit_code"], report["pushed"]) == ("interrupted", 9, True), report

@@ -155,7 +155,7 @@ def test_an_interrupted_search_ends_with_9(story: Desk) -> None:
         if process.poll() is not None:
             break
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=30)
     assert process.returncode in (0, 9)
     assert b"Traceback" not in err
 

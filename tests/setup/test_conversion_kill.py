@@ -85,6 +85,6 @@ def test_asked_to_stop_it_takes_everything_back(desk: Desk) -> None:
     while not fired[0] and process.poll() is None:
         fired = [each["fired"] for each in desk.emulator.call("GET", "/faults")]
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=300)
+    process.communicate(timeout=60)
     assert process.returncode == 9
     assert (desk.stage(), desk.left()) == ("rolled back", before)

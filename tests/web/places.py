@@ -109,7 +109,7 @@ def over(task: dict[str, Any]) -> dict[str, Any] | None:
     return task if task["stage"] in ("done", "failed") else None
 
 
-def until(look: Callable[[], Any], *, within_s: float = 180) -> Any:
+def until(look: Callable[[], Any], *, within_s: float = 60) -> Any:
     """What ``look`` gives as soon as it gives something; a real server has real threads to wait for."""
     ends, pause = time.monotonic() + within_s, threading.Event()
     while time.monotonic() < ends:

@@ -32,7 +32,7 @@ def run(desk: RestoreDesk, *arguments: str, answer: str | None = None) -> tuple[
             command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **common
         ) as process:
             os.write(ours, answer.encode())
-            out, err = process.communicate(timeout=300)
+            out, err = process.communicate(timeout=60)
     finally:
         os.close(ours)
         os.close(theirs)

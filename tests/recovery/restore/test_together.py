@@ -107,7 +107,7 @@ def test_a_signal_ends_a_restore_in_order(desk: RestoreDesk) -> None:
         restore = process.stdout.readline().strip()
         assert process.stdout.readline() == "done\n"
         process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=120)
+        code = process.wait(timeout=30)
     desk.emulator.faults()
     found = desk.receipt(restore)
     first = {path: source(f"first {path[-1]}") for path in before if path.startswith(FOLDER)}
