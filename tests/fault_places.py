@@ -265,17 +265,18 @@ class Template:
     """A world of 80 notebooks and the places of nbvault a day after its first sync, to be copied."""
 
     folder: Path
-    world: Mapping[str, Any] = field(default_factory=lambda: {"notebooks": 80, "years": 2, "engagements": 3})
+    ended: datetime
+    world: Mapping[str, Any]
 
     @classmethod
     def make(cls, folder: Path) -> Template:
         """Back up the world once."""
-        made = cls(folder)
-        with Emulator(**made.world, git_dir=folder / "git") as emulator:
+        world = {"notebooks": 80, "years": 2, "engagements": 3}
+        with Emulator(**world, git_dir=folder / "git") as emulator:
             place = Place(emulator, folder / "machine")
             place.folder.mkdir(parents=True)
             place.assert_whole(place.sync())
-        return made
+        return cls(folder, place.clock.now(), world)
 
     @contextmanager
     def copy(self, folder: Path) -> Iterator[Place]:
@@ -283,5 +284,6 @@ class Template:
         shutil.copytree(self.folder, folder, dirs_exist_ok=True, symlinks=True)
         with Emulator(**self.world, git_dir=folder / "git") as emulator:
             place = Place(emulator, folder / "machine")
-            place.clock.wait(DAY_S)
+            # However long that sync took, it lies a day back and more.
+            place.clock = HastyClock(self.ended + timedelta(days=1))
             yield place
