@@ -79,7 +79,7 @@ class WorkspaceApi:
         route = self._routes.get((request.method, path[len(_BASE) :])) if path.startswith(_BASE) else None
         is_scim = route is None and scim.is_scim(path) and request.method == "GET"
         query = parse_query(request.query) if request.query else {}
-        call = None if route or is_scim else self._platform.find(request, query)
+        call = None if route or is_scim else self._platform.find(request, query, user or self._world.me)
         endpoint = route[0] if route else "scim" if is_scim else call.endpoint if call else "other"
         if user is None:
             return self._refuse(endpoint, request)

@@ -11,6 +11,7 @@ from typing import Any
 from nbvault_emulator import audit_log, notebooks
 from nbvault_emulator.jobs_world import JOB_OPERATIONS
 from nbvault_emulator.platform_world import PLATFORM_OPERATIONS
+from nbvault_emulator.warehouses import WAREHOUSE_OPERATIONS
 from nbvault_emulator.world import DIRECTORY, NOTEBOOK, Node, World, WorldError, decode_content, missing, normal_path
 
 Operation = dict[str, Any]
@@ -25,7 +26,7 @@ def apply(world: World, operation: Operation) -> dict[str, Any]:
         WorldError: the world refuses it, or it is malformed.
     """
     name = str(operation.get("op"))
-    handler = _OPERATIONS.get(name) or JOB_OPERATIONS.get(name) or PLATFORM_OPERATIONS.get(name)
+    handler = _ALL.get(name)
     if handler is None:
         raise WorldError(400, "INVALID_PARAMETER_VALUE", f"Unknown operation {operation.get('op')!r}.")
     mark, done = world.next_id, False
@@ -43,7 +44,7 @@ def apply(world: World, operation: Operation) -> dict[str, Any]:
 
 def known_operations() -> frozenset[str]:
     """The names that `op` may have."""
-    return frozenset(_OPERATIONS) | frozenset(JOB_OPERATIONS)
+    return frozenset(_ALL) - frozenset(PLATFORM_OPERATIONS)
 
 
 def _text(operation: Operation, key: str) -> str:
@@ -242,3 +243,4 @@ _OPERATIONS: dict[str, Callable[[World, Operation], dict[str, Any]]] = {
     "audit": audit_log.switch,
     "touch": _touch,
 }
+_ALL = {**_OPERATIONS, **JOB_OPERATIONS, **WAREHOUSE_OPERATIONS, **PLATFORM_OPERATIONS}

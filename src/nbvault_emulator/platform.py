@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from nbvault_emulator import answers, imports, jobs, statements
+from nbvault_emulator import answers, imports, jobs, statements, warehouses
 from nbvault_emulator.clones import Clone, Cloner
 from nbvault_emulator.faults import Fault
 from nbvault_emulator.http import Request, Response
 from nbvault_emulator.journal import Journal
 from nbvault_emulator.platform_world import check_new_git_folder, git_folder, living_git_folders, secrets_in
-from nbvault_emulator.world import NOTEBOOK, REPO, GitFolder, Node, World, WorldError, normal_path
+from nbvault_emulator.world import NOTEBOOK, REPO, GitFolder, Node, User, World, WorldError, normal_path
 
 _API = "/api/2.0/"
 _PAGE = 20
@@ -72,14 +72,16 @@ class PlatformApi:
             )
         ]
 
-    def find(self, request: Request, query: Query) -> Call | None:
-        """Who answers a request; None if none of these APIs does."""
-        if job := jobs.find(self._world, request.method, request.path, query):
-            answer = job[1]
-            return Call(job[0], "", lambda _faults: answer())
-        if statement := statements.find(self._world, request):
-            told = statement[1]
-            return Call(statement[0], "", lambda _faults: told())
+    def find(self, request: Request, query: Query, user: User) -> Call | None:
+        """Who answers a request of that user; None if none of these APIs does."""
+        plain = (
+            jobs.find(self._world, request.method, request.path, query)
+            or statements.find(self._world, request, user)
+            or warehouses.find(self._world, request.method, request.path, query, user)
+        )
+        if plain:
+            endpoint, answer = plain
+            return Call(endpoint, "", lambda _faults: answer())
         rest = request.path.removeprefix(_API)
         for method, pattern, endpoint, handler in self._routes:
             if method == request.method and (found := pattern.fullmatch(rest)):

@@ -35,6 +35,8 @@ ENDPOINTS = (
     "jobs-get",
     "jobs-runs-list",
     "sql-statements",
+    "sql-warehouses",
+    "unity-catalog",
     "well-known",
     "git-fetch-refs",
     "git-fetch-pack",

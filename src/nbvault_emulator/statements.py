@@ -16,31 +16,34 @@ from typing import Any
 from nbvault_emulator import answers, imports
 from nbvault_emulator.audit_log import DEFAULTS, visible
 from nbvault_emulator.http import Request, Response
-from nbvault_emulator.world import World, WorldError
+from nbvault_emulator.warehouses import WAKING_MS, refusal, sleeps, usable
+from nbvault_emulator.world import User, World, WorldError
 
 _PATH = re.compile(r"/api/2\.0/sql/statements(?:/([\w=-]+)(/cancel|/result/chunks/\d+)?)?")
+_TABLE = re.compile(r"FROM ((?:`[^`]+`\.?)+)")
 _COLUMNS = ("event_id", "event_time", "user_identity.email", "action_name", "request_params", "status_code")
 
 
-def find(world: World, request: Request) -> tuple[str, Callable[[], Response]] | None:
+def find(world: World, request: Request, user: User) -> tuple[str, Callable[[], Response]] | None:
     """The endpoint by which faults know a request, and who answers it; None if this API does not."""
     found = _PATH.fullmatch(request.path)
     if found is None:
         return None
     if found[1] is None:
-        return "sql-statements", lambda: _submit(world, request)
+        return "sql-statements", lambda: _submit(world, request, user)
     return "sql-statements", lambda: _shown(world, _decoded(found[1]), found[2] or "")
 
 
-def _submit(world: World, request: Request) -> Response:
-    asked, rules = imports.json_body(request), world.audit or DEFAULTS
-    if asked.get("warehouse_id") != rules["warehouse"]:
-        raise WorldError(404, "RESOURCE_DOES_NOT_EXIST", f"SQL warehouse {asked.get('warehouse_id')} does not exist.")
+def _submit(world: World, request: Request, user: User) -> Response:
+    asked = imports.json_body(request)
+    warehouse = usable(world, str(asked.get("warehouse_id", "")), user)
     given = {each["name"]: each["value"] for each in asked.get("parameters", [])}
     text = str(asked.get("statement", ""))
     one = " LIMIT 1" in text
-    known = "`system`.`access`.`audit`" in text and (one or {"since", "until", "workspace"} <= given.keys())
-    body = {"at": _now(), "one": one, "known": known and world.audit is not None, "given": given}
+    if not (one or {"since", "until", "workspace"} <= given.keys()) or not (table := _TABLE.search(text)):
+        raise WorldError(400, "BAD_REQUEST", "The emulator knows two queries of the audit table, and no others.")
+    error = refusal(world, table[1].replace("`", ""), user)
+    body = {"at": _now(), "one": one, "error": error, "given": given, "waking": sleeps(warehouse)}
     return _shown(world, body, "")
 
 
@@ -48,11 +51,13 @@ def _shown(world: World, body: dict[str, Any], what: str) -> Response:
     rules, number = world.audit or DEFAULTS, _encoded(body)
     if what == "/cancel":
         return answers.json_response({})
-    if body["at"] + rules["runs_ms"] > _now():
+    if body["at"] + rules["runs_ms"] + (WAKING_MS if body["waking"] else 0) > _now():
         return answers.json_response({"statement_id": number, "status": {"state": "PENDING"}})
-    if failure := rules["refused"] or ("" if body["known"] else "TABLE_OR_VIEW_NOT_FOUND"):
-        error = {"error_code": "BAD_REQUEST", "message": f"[{failure}] the table cannot be read."}
-        return answers.json_response({"statement_id": number, "status": {"state": "FAILED", "error": error}})
+    message, sql_state = (f"[{rules['refused']}] the table cannot be read.", "") if rules["refused"] else body["error"]
+    if message:
+        error = {"error_code": "BAD_REQUEST", "message": message}
+        status = {"state": "FAILED", "error": error, "sql_state": sql_state}
+        return answers.json_response({"statement_id": number, "status": status})
     rows = _rows(world, body)
     size = rules["chunk"]
     part = int(what.rpartition("/")[2]) if what else 0

@@ -68,6 +68,14 @@ class Admin:
         """Let the workspace keep an audit table from now on (`audit_log.DEFAULTS`); where it is to be found."""
         return self._change("audit", rules)
 
+    def warehouse(self, number: str, **more: Any) -> None:
+        """Make or change a SQL warehouse: ``state="STOPPED"`` or ``"DELETED"``, ``users=["ann@x"]``."""
+        self._change("warehouse", {"id": number, **more})
+
+    def securable(self, name: str, **more: Any) -> None:
+        """Make or change a catalog, schema or table: ``grants={"ann@x": ["USE_SCHEMA"]}``, ``owner``, ``missing``."""
+        self._change("securable", {"name": name, **more})
+
     def job(self, name: str, **settings: Any) -> int:
         """Make a job; returns its id."""
         made = self._change("job", {"settings": {"name": name, **settings}})

@@ -160,6 +160,8 @@ class World:
         self.secrets: dict[str, dict[str, dict[str, Any]]] = {}
         self.jobs: dict[int, dict[str, Any]] = {}
         self.job_runs: list[dict[str, Any]] = []
+        self.warehouses: dict[str, dict[str, Any]] = {}
+        self.securables: dict[str, dict[str, Any]] = {}
         self.audit: dict[str, Any] | None = None
         self.audit_events: list[dict[str, Any]] = []
         self.read_blobs: Callable[[str, list[str]], dict[str, bytes]] = lambda _url, _oids: {}

@@ -10,10 +10,8 @@ from pathlib import Path
 from nbvault.errors import ConfigurationError, NbvaultError
 from nbvault.gitstore.runner import require_git
 from nbvault.settings import NotConfigured, Settings, without_settings
-from nbvault.setup import remote_checks, told_checks, workspace_checks
+from nbvault.setup import remote_checks, sql_checks, told_checks, workspace_checks
 from nbvault.setup.examining import Around, Check, Examination, Found, checked
-from nbvault.state.migrations import MIGRATIONS
-from nbvault.state.store import StateManager
 
 # A vault of 70,000 notebooks takes some 300 MB here, and as much again while it is put together.
 ENOUGH_BYTES = 1_000_000_000
@@ -69,17 +67,6 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in (path / "objects").glob("pack/*") if file.is_file())
 
 
-def state_store(around: Around) -> Found:
-    """It opens, and is not of a newer nbvault; nothing is written to it."""
-    settings = around.settings
-    version = StateManager(settings.state.connection_url(), clock=around.clock).version()
-    if not version:
-        return Found(f"{settings.state.url} is not there yet; the first session makes it.")
-    due = len(MIGRATIONS) - version
-    later = f"; the next session brings it up to date ({due} steps)" if due else ""
-    return Found(f"{settings.state.url} opens, with schema {version}{later}.")
-
-
 EXAMINATIONS: tuple[Examination, ...] = (
     Examination("workspace host", workspace_checks.host),
     Examination("workspace", workspace_checks.identity, needs=("workspace host",)),
@@ -87,7 +74,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("folders", workspace_checks.folders, needs=("root",)),
     Examination("export", workspace_checks.export, needs=("root",)),
     Examination("job", workspace_checks.job, needs=("workspace",)),
-    Examination("audit table", workspace_checks.audit_table),
+    Examination("audit table", sql_checks.audit_table),
     Examination("remote host", remote_checks.host),
     Examination("git credential", remote_checks.credential),
     Examination("repository", remote_checks.repository, needs=("git", "remote host", "git credential")),
@@ -99,7 +86,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("lease", remote_checks.lease, needs=("repository",)),
     Examination("clock", workspace_checks.clock),
     Examination("disk", disk),
-    Examination("state store", state_store),
+    Examination("state store", sql_checks.state_store),
     Examination("mail server", told_checks.mail_server),
     Examination("Slack", told_checks.slack),
     Examination("Microsoft Teams", told_checks.teams),

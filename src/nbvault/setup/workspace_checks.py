@@ -12,16 +12,13 @@ from nbvault.backup.scope import Scope
 from nbvault.clock import Clock, iso
 from nbvault.errors import AuthenticationError, ConfigurationError, NbvaultError, WorkspaceError
 from nbvault.model import DIRECTORY, NOTEBOOK, ListedObject
-from nbvault.settings import EditorsSource
 from nbvault.setup.deploy.bundle import SYNC
 from nbvault.setup.examining import Around, Found
-from nbvault.workspace.acts_source import acts_of, warehouse_of, workspace_id
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.errors import DeadlineExceeded, Forbidden, NotFound, TooLarge, Unreachable
 from nbvault.workspace.jobs import Job, JobsClient, Run
 from nbvault.workspace.reach import Reached, reach
-from nbvault.workspace.statements import Statements, may_read
-from nbvault.workspace.transport import ClientOptions
+from nbvault.workspace.transport import Authenticator, ClientOptions
 
 T = TypeVar("T")
 LOOKED_AT = 200
@@ -60,7 +57,7 @@ def identity(around: Around) -> Found:
         hint = "Folders that vanish whole are then held, not deleted: make it an administrator of the workspace."
         return Found(f"{who}, no administrator.", hint)
 
-    return _asked(around, ask)
+    return asked(around, ask)
 
 
 def root(around: Around) -> Found:
@@ -74,27 +71,7 @@ def root(around: Around) -> Found:
             hint = "Check workspace.root, and the permissions of the backup identity."
             raise ConfigurationError(f"{path} does not exist, or this identity may not see it.", hint=hint) from error
 
-    return _asked(around, ask)
-
-
-def audit_table(around: Around) -> Found:
-    """Whether the audit table can be asked whose changes are; where it is not to be, that is in order."""
-    editors = around.settings.editors
-    if editors.source is EditorsSource.LISTING:
-        return Found("Not used: editors are those that the listing tells (editors.source).")
-
-    async def ask(workspace: WorkspaceClient) -> Found:
-        if editors.source is EditorsSource.EXPORT:
-            acts = await acts_of(around.settings, workspace, clock=around.clock)
-            return Found(f"{editors.file} tells {acts.count if acts else 0:,} things that people did to notebooks.")
-        number = workspace_id(around.settings, workspace.host)
-        patience = around.settings.network.check_timeout_s
-        statements = Statements(workspace, warehouse_of(around.settings), clock=around.clock, patience_s=patience)
-        seen = await may_read(statements, editors.table)
-        hint = "" if seen else "It is empty: new events come minutes to hours late."
-        return Found(f"{editors.table} can be read by warehouse {editors.warehouse_id}, for workspace {number}.", hint)
-
-    return _asked(around, ask)
+    return asked(around, ask)
 
 
 class _Unreadable(NbvaultError):
@@ -110,7 +87,7 @@ def folders(around: Around) -> Found:
         walk = _Walk(workspace, Scope.of(around.settings.workspace.include, around.settings.workspace.exclude))
         return await walk.from_root(around.settings.workspace.root, within_s=around.patience_s, clock=around.clock)
 
-    walk = _asked(around, ask, answers=2)
+    walk = asked(around, ask, answers=2)
     count = f"{walk.read + len(walk.unreadable):,} folders"
     told = count + (" were looked into" if walk.whole else " were looked into, there are more")
     if walk.unreadable:
@@ -137,7 +114,7 @@ def export(around: Around) -> Found:
         except Forbidden as error:
             raise NbvaultError(f"{path} is shown, and may not be exported: {error.message}", hint=_READ_HINT) from error
 
-    return _asked(around, ask, answers=2)
+    return asked(around, ask, answers=2)
 
 
 class _Walk:
@@ -233,7 +210,7 @@ def job(around: Around) -> Found:
                 raise WorkspaceError(f"Jobs may not be looked at: {error.message}", hint=hint) from error
         return _nightly(found, run)
 
-    return _asked(around, ask, answers=2)
+    return asked(around, ask, answers=2)
 
 
 def _nightly(found: Sequence[Job], run: Run | None) -> Found:
@@ -257,14 +234,22 @@ def _nightly(found: Sequence[Job], run: Run | None) -> Found:
     return Found(f"Job {nightly.job_id} is due at {nightly.cron} ({nightly.zone}){ended}.")
 
 
-def _asked(around: Around, ask: Callable[[WorkspaceClient], Awaitable[T]], *, answers: int = 1) -> T:
-    """What somebody who has only so many answers' time learns of the workspace."""
+def asked(
+    around: Around,
+    ask: Callable[[WorkspaceClient], Awaitable[T]],
+    *,
+    answers: int = 1,
+    auth: Authenticator | None = None,
+) -> T:
+    """What somebody who has only so many answers' time learns of the workspace, as ourselves or as `auth`."""
     limit_s = around.patience_s * answers
 
     async def connected() -> T:
         deadline = around.clock.monotonic() + limit_s
         options = ClientOptions.of(around.settings)
-        async with WorkspaceClient(around.auth, options=options, clock=around.clock, deadline=deadline) as workspace:
+        async with WorkspaceClient(
+            auth or around.auth, options=options, clock=around.clock, deadline=deadline
+        ) as workspace:
             return await ask(workspace)
 
     try:

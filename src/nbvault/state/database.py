@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from nbvault.clock import Clock
 from nbvault.errors import StateError
 from nbvault.state.migrations import MIGRATIONS, apply_next, current_version
+from nbvault.state.schema import schema_version
 
 BUSY_TIMEOUT_S = 30
 # Any number, as long as all nbvaults on one PostgreSQL database take the same.
@@ -51,6 +53,18 @@ _DRIVERS = {
     "postgresql": "Install it with: pip install 'nbvault[postgres]'",
     "databricks": "Install it with: pip install 'nbvault[databricks-sql]'",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """Where a state store on Databricks SQL is. `host` may have a port; `table` is one that every store has."""
+
+    host: str
+    warehouse: str
+    catalog: str
+    schema: str
+    token: str = field(repr=False)
+    table: str = schema_version.name
 
 
 class Database:
@@ -97,6 +111,22 @@ class Database:
                 return current_version(connection)
         finally:
             self.close()
+
+    def lake(self) -> Lake | None:
+        """Where it is on Databricks SQL; None if it is elsewhere, or on a cluster instead of a warehouse.
+
+        Raises:
+            StateError: the URL does not say all that is needed.
+        """
+        if self._url.get_backend_name() != "databricks":
+            return None
+        check_databricks(self._url)
+        path = _WAREHOUSE.fullmatch(str(self._url.query["http_path"]))
+        if path is None:
+            return None
+        host = f"{self._url.host}:{self._url.port}" if self._url.port else str(self._url.host)
+        catalog, schema = str(self._url.query["catalog"]), str(self._url.query["schema"])
+        return Lake(host, path[1], catalog, schema, str(self._url.password))
 
     def close(self) -> None:
         """Give all connections back; may be called twice."""
@@ -182,6 +212,7 @@ def _parse(text: str) -> sa.URL:
 
 
 _NAME = re.compile(r"[\w-]+")
+_WAREHOUSE = re.compile(r"/?sql/1\.0/(?:warehouses|endpoints)/(\w+)")
 
 
 def check_databricks(url: sa.URL) -> None:

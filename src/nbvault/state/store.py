@@ -13,7 +13,7 @@ from nbvault.clock import Clock, SystemClock
 from nbvault.model import Problem, State, Status
 from nbvault.state import trail
 from nbvault.state.alert_book import AlertBook
-from nbvault.state.database import Database
+from nbvault.state.database import Database, Lake
 from nbvault.state.put import insert, put, replace
 from nbvault.state.schema import audit_log, audit_waiting, lease_sightings, problems, sync_sessions
 from nbvault.state.values import AuditEvent, AuditHead, SessionRow
@@ -40,6 +40,10 @@ class StateManager:
     def open(self) -> None:
         """Connect, and bring the tables up to date; does nothing if it is open."""
         self._database.open()
+
+    def lake(self) -> Lake | None:
+        """Where it is on Databricks SQL, see `Database.lake`; None elsewhere."""
+        return self._database.lake()
 
     def version(self) -> int:
         """How many migrations it has had; 0 if it is new or not there yet. Nothing is written, and nothing made."""

@@ -16,16 +16,24 @@ from nbvault.clock import Clock
 from nbvault.errors import ConfigurationError, WorkspaceError
 from nbvault.workspace.audit_events import ACTIONS, Act, act_of, since_of
 from nbvault.workspace.client import WorkspaceClient
-from nbvault.workspace.errors import BadAnswer, Forbidden, NotFound
+from nbvault.workspace.errors import BadAnswer, Forbidden, NotFound, Refused
 from nbvault.workspace.transport import Request
 
 _API = "/api/2.0/sql/statements"
 _POLL_S = 2.0
+_GRANT = (
+    "Grant USE CATALOG on system, USE SCHEMA on system.access itself (on the catalog system it does not count) and"
+    " SELECT on the table."
+)
 _HINTS = {
     "TABLE_OR_VIEW_NOT_FOUND": "Let an account administrator enable the schema system.access, and check editors.table.",
-    "INSUFFICIENT_PERMISSIONS": "Grant USE CATALOG on system, USE SCHEMA on system.access and SELECT on the table.",
-    "PERMISSION_DENIED": "Grant USE CATALOG on system, USE SCHEMA on system.access and SELECT on the table.",
+    "NO_SUCH_CATALOG": "Check editors.table.",
+    "INSUFFICIENT_PERMISSIONS": _GRANT,
+    "PERMISSION_DENIED": _GRANT,
 }
+_KEY = "editors.warehouse_id"
+# The service holds its answer back so long while a statement runs; who has less patience asks again and again.
+_HELD_BACK_S = 30
 _COLUMNS = (
     "event_id, unix_millis(event_time) AS event_time, user_identity.email AS `user_identity.email`, action_name, "
     "to_json(request_params) AS request_params, response.status_code AS status_code"
@@ -58,7 +66,9 @@ class Statements:
         """
         given = [{"name": name, "value": value, "type": kind} for name, (value, kind) in (parameters or {}).items()]
         body: dict[str, Any] = {"statement": statement, "warehouse_id": self._warehouse, "parameters": given}
-        body |= {"wait_timeout": "30s", "on_wait_timeout": "CONTINUE", "disposition": "INLINE", "format": "JSON_ARRAY"}
+        wait_s = _HELD_BACK_S if self._patience_s > 2 * _HELD_BACK_S else 0
+        body |= {"wait_timeout": f"{wait_s}s", "on_wait_timeout": "CONTINUE"}
+        body |= {"disposition": "INLINE", "format": "JSON_ARRAY"}
         answer = await self._finished(await self._ask("POST", _API, body))
         manifest = answer.get("manifest") or {}
         names = [str(column["name"]) for column in (manifest.get("schema") or {}).get("columns", [])]
@@ -87,7 +97,10 @@ class Statements:
                 raise _failure(status)
             if self._clock.monotonic() >= until:
                 await self._ask("POST", f"{where}/cancel", {})
-                raise StatementFailed(f"The warehouse gave no answer in {self._patience_s:.0f} s.")
+                raise StatementFailed(
+                    f"The warehouse gave no answer in {self._patience_s:.0f} s.",
+                    hint="It starts, or has much to do: try again in some minutes.",
+                )
             await self._clock.sleep(_POLL_S)
             answer = await self._ask("GET", where, None)
 
@@ -97,17 +110,33 @@ class Statements:
         try:
             return await self._workspace.ask(request, _object)
         except NotFound as error:
-            raise ConfigurationError(
-                f"There is no warehouse {self._warehouse}.", hint="Check editors.warehouse_id."
-            ) from error
+            raise no_warehouse(self._warehouse, _KEY) from error
+        except Refused as error:
+            if not is_no_id(error):
+                raise
+            raise no_warehouse(self._warehouse, _KEY) from error
         except Forbidden as error:
-            raise StatementFailed(
-                f"The warehouse {self._warehouse} refuses us: {error.message}", hint="Give the identity CAN USE on it."
-            ) from error
+            raise not_ours(self._warehouse, _KEY, error) from error
 
 
 class StatementFailed(WorkspaceError):
     """A query came to no good end."""
+
+
+def is_no_id(error: Refused) -> bool:
+    """Whether the service says that a warehouse's id is none; of one that has the form of an id it answers 403."""
+    return "is not a valid endpoint id" in error.message
+
+
+def no_warehouse(number: str, key: str) -> ConfigurationError:
+    """That there is no such warehouse, or no longer; `key` is the setting that names it."""
+    return ConfigurationError(f"There is no warehouse {number}.", hint=f"Check {key}: it was deleted, or never there.")
+
+
+def not_ours(number: str, key: str, error: Forbidden) -> StatementFailed:
+    """That it may not be used; the service says the same of one that is gone."""
+    hint = f"Give the identity CAN USE on it; if it was deleted, name another in {key}."
+    return StatementFailed(f"The warehouse {number} refuses us: {error.message}", hint=hint)
 
 
 def _failure(status: Mapping[str, Any]) -> StatementFailed:
