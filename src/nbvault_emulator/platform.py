@@ -75,7 +75,7 @@ class PlatformApi:
     def find(self, request: Request, query: Query, user: User) -> Call | None:
         """Who answers a request of that user; None if none of these APIs does."""
         plain = (
-            jobs.find(self._world, request.method, request.path, query)
+            jobs.find(self._world, self._journal, request, query, user)
             or statements.find(self._world, request, user)
             or warehouses.find(self._world, request.method, request.path, query, user)
         )

@@ -76,10 +76,16 @@ class Admin:
         """Make or change a catalog, schema or table: ``grants={"ann@x": ["USE_SCHEMA"]}``, ``owner``, ``missing``."""
         self._change("securable", {"name": name, **more})
 
-    def job(self, name: str, **settings: Any) -> int:
+    def job(self, name: str, *, creator: str = "", **settings: Any) -> int:
         """Make a job; returns its id."""
-        made = self._change("job", {"settings": {"name": name, **settings}})
+        by = {"creator": creator} if creator else {}
+        made = self._change("job", {"settings": {"name": name, **settings}, **by})
         return int(made["job_id"])
+
+    def job_permissions(self, job: int, **levels: str) -> None:
+        """Who may do what with a job besides its owner: ``users="CAN_VIEW"`` (a group), or a person's name."""
+        acl = [(name, "user_name" if "@" in name else "group_name", level) for name, level in levels.items()]
+        self._change("job-permissions", {"job_id": job, "acl": acl, "replace": True})
 
     def job_run(self, job: int, result: str = "") -> None:
         """A run of a job that ended with ``SUCCESS``, ``FAILED``, ...; without a result it still runs."""

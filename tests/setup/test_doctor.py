@@ -196,29 +196,6 @@ def test_a_session_that_did_not_end_well(patient: Patient, status: str) -> None:
     assert "The disk is full." in found.detail
 
 
-def test_the_nightly_job(patient: Patient) -> None:
-    """That it is not there is no fault; a paused one, two of them, and jobs that may not be seen are."""
-    assert "is to be seen" in next(check.detail for check in patient.checks() if check.name == "job")
-    due = {"quartz_cron_expression": "0 0 2 * * ?", "timezone_id": "UTC", "pause_status": "PAUSED"}
-    first = patient.emulator.job("nbvault sync", schedule=due)
-    assert "Resume it" in only(patient.checks(), "job").hint
-    patient.emulator.job("nbvault sync", schedule=due)
-    assert "both would write" in only(patient.checks(), "job").detail
-    patient.emulator.faults({"kind": "status", "status": 403, "match": {"endpoint": "jobs-list"}})
-    assert "CAN VIEW" in only(patient.checks(), "job").hint
-    assert first
-
-
-def test_a_nightly_job_that_runs(patient: Patient) -> None:
-    """What its schedule is and how its last run ended is told; a failed run is a fault."""
-    due = {"quartz_cron_expression": "0 0 2 * * ?", "timezone_id": "UTC", "pause_status": "UNPAUSED"}
-    job = patient.emulator.job("nbvault sync", schedule=due)
-    patient.emulator.job_run(job, "SUCCESS")
-    assert "its last run ended SUCCESS" in next(check.detail for check in patient.checks() if check.name == "job")
-    patient.emulator.job_run(job, "FAILED")
-    assert "Look at the log of run" in only(patient.checks(), "job").hint
-
-
 def test_a_key_vault_that_cannot_be_reached(patient: Patient, tmp_path: Path) -> None:
     """The token cannot be had: which vault, and what to check."""
     with local_entra(tmp_path) as entra:

@@ -105,11 +105,15 @@ class _Section(BaseModel):
 
 
 class WorkspaceSection(_Section):
-    """Which workspace, and what of it. Without a host, databricks-sdk finds one in its own ways."""
+    """Which workspace, and what of it. Without a host, databricks-sdk finds one in its own ways.
+
+    `run_as`: who is to run the nightly job, by user name or application id; empty where nobody said.
+    """
 
     host: Host = None
     token: WorkspaceReference = None
     token_name: Text = "nbvault"  # noqa: S105 - what it is called
+    run_as: str = ""
     root: Root = "/Clients"
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()

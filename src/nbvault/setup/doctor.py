@@ -10,7 +10,7 @@ from pathlib import Path
 from nbvault.errors import ConfigurationError, NbvaultError
 from nbvault.gitstore.runner import require_git
 from nbvault.settings import NotConfigured, Settings, without_settings
-from nbvault.setup import remote_checks, sql_checks, told_checks, workspace_checks
+from nbvault.setup import job_checks, remote_checks, sql_checks, told_checks, workspace_checks
 from nbvault.setup.examining import Around, Check, Examination, Found, checked
 
 # A vault of 70,000 notebooks takes some 300 MB here, and as much again while it is put together.
@@ -73,7 +73,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("root", workspace_checks.root, needs=("workspace",)),
     Examination("folders", workspace_checks.folders, needs=("root",)),
     Examination("export", workspace_checks.export, needs=("root",)),
-    Examination("job", workspace_checks.job, needs=("workspace",)),
+    Examination("job", job_checks.job, needs=("workspace",)),
     Examination("audit table", sql_checks.audit_table),
     Examination("remote host", remote_checks.host),
     Examination("git credential", remote_checks.credential),

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from nbvault.backup.scope import Scope
-from nbvault.clock import Clock, iso
+from nbvault.clock import Clock
 from nbvault.errors import AuthenticationError, ConfigurationError, NbvaultError, WorkspaceError
 from nbvault.model import DIRECTORY, NOTEBOOK, ListedObject
-from nbvault.setup.deploy.bundle import SYNC
 from nbvault.setup.examining import Around, Found
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.errors import DeadlineExceeded, Forbidden, NotFound, TooLarge, Unreachable
-from nbvault.workspace.jobs import Job, JobsClient, Run
 from nbvault.workspace.reach import Reached, reach
 from nbvault.workspace.transport import Authenticator, ClientOptions
 
@@ -194,44 +192,6 @@ async def _time(around: Around, key: str, url: str) -> _Time | None:
     if found.date is None:
         return None
     return _Time(url.split("/")[2].rpartition("@")[2], (around.clock.now() - found.date).total_seconds())
-
-
-def job(around: Around) -> Found:
-    """Whether jobs may be seen; where the nightly one is deployed, that it is scheduled and comes to its end."""
-
-    async def ask(_workspace: WorkspaceClient) -> Found:
-        jobs = JobsClient(around.auth, options=ClientOptions.of(around.settings), clock=around.clock)
-        async with jobs:
-            try:
-                found = await jobs.jobs_named(SYNC.name)
-                run = await jobs.last_run(found[0].job_id) if len(found) == 1 else None
-            except Forbidden as error:
-                hint = "Let the backup identity see jobs, or give it CAN VIEW on the nightly one."
-                raise WorkspaceError(f"Jobs may not be looked at: {error.message}", hint=hint) from error
-        return _nightly(found, run)
-
-    return asked(around, ask, answers=2)
-
-
-def _nightly(found: Sequence[Job], run: Run | None) -> Found:
-    if not found:
-        hint = "'nbvault deploy render' writes one, unless a timer elsewhere starts 'nbvault sync'."
-        return Found(f"No job named {SYNC.name!r} is to be seen.", hint)
-    if len(found) > 1:
-        hint = "Delete all but the one of the bundle."
-        raise WorkspaceError(
-            f"There are {len(found)} jobs named {SYNC.name!r}: both would write to one vault.", hint=hint
-        )
-    (nightly,) = found
-    if nightly.paused or not nightly.cron:
-        why = "is paused" if nightly.paused else "has no schedule"
-        hint = "Resume it, or deploy the target prod: dev is always paused."
-        raise WorkspaceError(f"Job {nightly.job_id} ({nightly.name}) {why}: no backup is made at night.", hint=hint)
-    if run is not None and run.result != "SUCCESS":
-        told = f"The last run of job {nightly.job_id} ({nightly.name}), {run.run_id}, ended {run.result}."
-        raise WorkspaceError(told, hint=f"Look at the log of run {run.run_id} in the workspace.")
-    ended = f"; its last run ended {run.result} at {iso(run.ended_at)}" if run else "; it has not run yet"
-    return Found(f"Job {nightly.job_id} is due at {nightly.cron} ({nightly.zone}){ended}.")
 
 
 def asked(

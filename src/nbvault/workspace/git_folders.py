@@ -12,7 +12,7 @@ from nbvault.workspace.transport import Request, Transport
 _REPOS = "/api/2.0/repos"
 _CREDENTIALS = "/api/2.0/git-credentials"
 _PERMISSIONS = "/api/2.0/permissions"
-_PRINCIPALS = ("user_name", "group_name", "service_principal_name")
+PRINCIPALS = ("user_name", "group_name", "service_principal_name")
 
 
 class GitFolder(NamedTuple):
@@ -35,7 +35,7 @@ class GitCredential(NamedTuple):
 
 
 class Grant(NamedTuple):
-    """What one principal may do, given on an object itself; `kind` is ``user_name``, ``group_name``, or the like."""
+    """What one principal may do with an object; `kind` is ``user_name``, ``group_name``, or the like."""
 
     kind: str
     principal: str
@@ -153,7 +153,7 @@ def _read_credentials(body: bytes) -> list[GitCredential]:
 def _read_grants(body: bytes) -> tuple[Grant, ...]:
     found = []
     for entry in _object(body).get("access_control_list") or []:
-        kind = next((key for key in _PRINCIPALS if entry.get(key)), "")
+        kind = next((key for key in PRINCIPALS if entry.get(key)), "")
         for each in entry.get("all_permissions") or []:
             if kind and not each.get("inherited"):
                 found.append(Grant(kind, str(entry[kind]), str(each.get("permission_level"))))

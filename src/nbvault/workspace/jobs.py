@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from nbvault.workspace.client import WorkspaceClient
-from nbvault.workspace.errors import BadAnswer
+from nbvault.workspace.errors import BadAnswer, as_json
+from nbvault.workspace.git_folders import PRINCIPALS, Grant
 from nbvault.workspace.transport import Request
 
 _API = "/api/2.1/jobs/"
+_PERMISSIONS = "/api/2.0/permissions/jobs/"
 
 
 class Job(NamedTuple):
-    """A job as the workspace has it. `cron` and `zone` are empty where it has no schedule."""
+    """A job as the workspace has it. `cron` and `zone` are empty where it has no schedule.
+
+    `at_once`: so many runs of it may be under way at the same time.
+    """
 
     job_id: int
     name: str
     cron: str
     zone: str
     paused: bool
+    at_once: int = 1
 
 
 class Run(NamedTuple):
@@ -41,6 +47,17 @@ class JobsClient(WorkspaceClient):
         request = Request("other", "GET", _API + "list", f"job {name}", query)
         return await self._transport.ask(request, lambda body: _read_jobs(body, name))
 
+    async def runs_as(self, job_id: int) -> str:
+        """Who runs a job, explicitly or as who made it: a user name, or a service principal's application id."""
+        request = Request("other", "GET", _API + "get", f"job {job_id}", {"job_id": str(job_id)})
+        return await self._transport.ask(request, lambda body: _read_runner(body, job_id))
+
+    async def permissions(self, job_id: int) -> tuple[Grant, ...]:
+        """Who may do what with a job, inherited or not; shown only to who may manage it."""
+        about = f"the permissions of job {job_id}"
+        request = Request("other", "GET", f"{_PERMISSIONS}{job_id}", about)
+        return await self._transport.ask(request, lambda body: tuple(_read_grants(body, about)))
+
     async def last_run(self, job_id: int) -> Run | None:
         """The run of a job that ended last; None if none ever did."""
         query = {"job_id": str(job_id), "completed_only": "true", "limit": "1"}
@@ -58,7 +75,25 @@ def _job(entry: Mapping[str, Any], name: str) -> Job:
         raise BadAnswer(f"The list of jobs named {name} has one without an id.", path=name, status=200)
     schedule = settings.get("schedule") or {}
     cron, zone = str(schedule.get("quartz_cron_expression", "")), str(schedule.get("timezone_id", ""))
-    return Job(about, str(settings.get("name", "")), cron, zone, schedule.get("pause_status") == "PAUSED")
+    paused, at_once = schedule.get("pause_status") == "PAUSED", settings.get("max_concurrent_runs", 1)
+    return Job(about, str(settings.get("name", "")), cron, zone, paused, at_once if isinstance(at_once, int) else 1)
+
+
+def _read_runner(body: bytes, job_id: int) -> str:
+    data = as_json(body)
+    found = data if isinstance(data, dict) else {}
+    given = (found.get("settings") or {}).get("run_as") or {}
+    named = found.get("run_as_user_name") or given.get("service_principal_name") or given.get("user_name")
+    if not isinstance(named, str):
+        raise BadAnswer(f"The answer about job {job_id} does not say who runs it.", path=str(job_id), status=200)
+    return named
+
+
+def _read_grants(body: bytes, what: str) -> Iterator[Grant]:
+    for entry in _entries(body, "access_control_list", what):
+        kind = next((key for key in PRINCIPALS if entry.get(key)), "")
+        for each in entry.get("all_permissions") or []:
+            yield Grant(kind, str(entry.get(kind, "")), str(each.get("permission_level")))
 
 
 def _read_run(body: bytes, job_id: int) -> Run | None:
