@@ -25,6 +25,8 @@ from benchmarks.harness import (
 )
 from benchmarks.meter import json_line
 
+TEXT = "spark.read"
+
 
 def main() -> None:
     """Measure what the command line asks for."""
@@ -63,6 +65,9 @@ def _looks(machine: Machine, path: str, notebooks: int) -> Iterator[Row]:
         "history": ("history", path, "--json"),
         "show": ("show", path),
         "diff": ("diff", path, "--json"),
+        "search, blobs not here": ("search", TEXT, "--json"),
+        "search": ("search", TEXT, "--json"),
+        "search --all-versions": ("search", TEXT, "--all-versions", "--json"),
     }
     for scenario, command in looks.items():
         with counted(machine.emulator) as moved:

@@ -78,7 +78,8 @@ def extension_for(language: Language, notebook_format: NotebookFormat) -> str:
 
 def extension_of(repo_path: str) -> str:
     """The extension of a repository path that nbvault wrote, with the dot; empty for others."""
-    return next((known for known in EXTENSIONS if repo_path.endswith(known)), "")
+    extension = repo_path[repo_path.rfind(".") :]
+    return extension if extension in EXTENSIONS else ""
 
 
 def relative(root: str, path: str) -> tuple[str, ...]:

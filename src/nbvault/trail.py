@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nbvault.auth import AuthEvent
 from nbvault.clock import Clock
@@ -20,7 +21,11 @@ from nbvault.gitstore.trail import audit_lines
 from nbvault.gitstore.vault import Vault
 from nbvault.monitoring.audit import Fault, Trail, chain_faults, index_faults, trail_of
 from nbvault.settings import Settings
-from nbvault.state.store import AuditEvent, StateManager
+from nbvault.state.quick import wait_in_sqlite
+from nbvault.state.values import AuditEvent
+
+if TYPE_CHECKING:
+    from nbvault.state.store import StateManager
 
 
 def read_trail(vault: Vault) -> Trail:
@@ -99,5 +104,11 @@ def signed_in(events: Sequence[AuthEvent], actor: str, *, during: str = "") -> l
 
 def remember(settings: Settings, events: Sequence[AuditEvent], *, clock: Clock | None = None) -> None:
     """Keep events until the vault is told of them. Never an error: no deed fails for want of a line about it."""
-    with suppress(NbvaultError), StateManager(settings.state.connection_url(), clock=clock) as state:
-        state.record_audit(events)
+    with suppress(NbvaultError):
+        url = settings.state.connection_url()
+        if wait_in_sqlite(url, events):
+            return
+        from nbvault.state.store import StateManager
+
+        with StateManager(url, clock=clock) as state:
+            state.record_audit(events)

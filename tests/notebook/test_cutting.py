@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbvault.model import NotebookFormat
-from nbvault.notebook import cell_lines, parse
+from nbvault.notebook import cells_at, parse
 
 HEADER = b"# Databricks notebook source\n"
 PIECES = st.sampled_from(
@@ -38,17 +38,26 @@ def test_cells_are_cut_where_the_words_say(body: bytes) -> None:
 
 @settings(max_examples=600)
 @given(BODIES)
-def test_the_lines_of_cells_are_those_of_the_parsed_ones(body: bytes) -> None:
-    """The lines in which cells lie, told without reading them, are counted from the same bytes."""
-    notebook = parse(HEADER + body, format=NotebookFormat.SOURCE)
-    expected, line = [], 1
-    for gap, cell in zip(notebook.gaps, notebook.cells, strict=False):
-        first = line + gap.count(b"\n")
-        line = first + cell.raw.count(b"\n")
-        expected.append((first, line - cell.raw.endswith(b"\n")))
-    assert cell_lines(HEADER + body) == expected
+def test_the_cell_of_a_line_is_that_of_the_parsed_ones(body: bytes) -> None:
+    """Told without reading the cells, the cell of each line is counted from the same bytes."""
+    data = HEADER + body
+    notebook = parse(data, format=NotebookFormat.SOURCE)
+    cells: list[int | None] = [None] * (data.count(b"\n") + 1)
+    line = 0
+    for number, (gap, cell) in enumerate(zip(notebook.gaps, notebook.cells, strict=False), 1):
+        line += gap.count(b"\n")
+        last = line + cell.raw.count(b"\n")
+        for each in range(line, last + (bool(cell.raw) and not cell.raw.endswith(b"\n"))):
+            cells[each] = number
+        line = last
+    at, places = 0, []
+    for number, text in enumerate(data.decode().replace("\r\n", "\n").split("\n"), 1):
+        places.append((number, at + len(text) // 2))
+        at += len(text) + 1
+    assert [cells_at(data, [place]) for place in places] == [[cell] for cell in cells]
+    assert cells_at(data, places) == cells
 
 
-def test_what_is_no_notebook_has_no_cells() -> None:
-    """Without the header, or with bytes that are no text, there is nothing to tell."""
-    assert [cell_lines(data) for data in (b"x = 1\n", b"", HEADER + b"\xff")] == [None, None, None]
+def test_what_is_no_notebook_is_one_cell() -> None:
+    """Without the header, or with bytes that are no text, there is nothing to cut."""
+    assert [cells_at(data, [(1, 0)]) for data in (b"x = 1\n", b"", HEADER + b"\xff")] == [[1], [1], [1]]

@@ -145,9 +145,10 @@ def test_a_sieve_by_git_lets_through_what_must_be_looked_at(desk: Desk) -> None:
     with read_vault(desk.settings, warn=desk.warnings.append, clock=desk.clock) as vault:
         folded = search(vault, Needle.of("SPARK.READ", ignore_case=True))
         exact = search(vault, Needle.of("spark.read"))
-        files = files_with(vault.git, vault.meta.content, b"spark.read")
-        with pytest.raises(GitError):
-            files_with(vault.git, "0" * 40, b"spark.read")
+        with files_with(vault.git, vault.meta.content, b"spark.read") as holding:
+            files = set(holding)
+        with files_with(vault.git, "0" * 40, b"spark.read") as holding, pytest.raises(GitError):
+            list(holding)
     assert paths(folded) == ["/bytes", "/plain", "/ü/-x y"]
     assert paths(exact) == ["/bytes", "/ü/-x y"]
     assert files == {"bytes.py", "ü/-x y.py"}

@@ -57,7 +57,7 @@ def keep(context: click.Context, end: Any) -> None:
     failed = isinstance(end, BaseException)
     if not (seen or name in _TOLD_HERE or failed):
         return
-    from nbvault.state.store import AuditEvent
+    from nbvault.state.values import AuditEvent
     from nbvault.trail import remember, signed_in
 
     user = _user()

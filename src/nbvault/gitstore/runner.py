@@ -274,16 +274,18 @@ class LongProcess:
         """The process id."""
         return self._process.pid
 
-    def finish(self) -> str:
+    def finish(self, *, ok: Collection[int] = (0,)) -> str:
         """Close its input, wait for its end, and return what it complained of.
 
+        Args:
+            ok: Exit codes that are no error.
+
         Raises:
-            GitError: it ended with another exit code than 0.
+            GitError: it ended with any other.
         """
         with suppress(BrokenPipeError):
             self.stdin.close()
-        code = self._process.wait()
-        if code:
+        if self._process.wait() not in ok:
             raise self.error()
         return self._stderr()
 

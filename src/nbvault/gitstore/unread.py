@@ -15,7 +15,8 @@ from nbvault.inventory import Rows
 from nbvault.model import Row, Tombstone
 
 _FEW = 32
-_NAMED = re.compile(rb'"path":"[^"\\]*(?:\\.[^"\\]*)*"')
+# How a line begins, and the path that it names.
+_LINE = re.compile(rb'(\{"id":\d+,)(?:"gone":"[^"\\]*",)?("path":"[^"\\]*(?:\\.[^"\\]*)*")')
 Items = tuple[Rows, MutableMapping[int, Tombstone]]
 
 
@@ -84,7 +85,7 @@ class Lines:
     def expect_many(self) -> None:
         """Many will be asked for: make the indexes at once."""
         self._asked.update({"id": _FEW, "path": _FEW})
-        self._by_id, self._by_path  # noqa: B018 - made by being asked for
+        self._indexes  # noqa: B018 - made by being asked for
 
     def _is_often(self, what: str) -> bool:
         """Whether an index of all lines is worth its cost: it is that of a few dozen looks."""
@@ -93,21 +94,29 @@ class Lines:
 
     @cached_property
     def _by_path(self) -> dict[bytes, list[tuple[int, int]]]:
-        found: dict[bytes, list[tuple[int, int]]] = {}
-        for file, (_, data) in enumerate(self.files):
-            for match in _NAMED.finditer(data):
-                found.setdefault(match[0], []).append((file, match.start()))
-        return found
+        return self._indexes[0]
 
     @cached_property
     def _by_id(self) -> dict[bytes, tuple[int, int]]:
-        found = {}
+        return self._indexes[1]
+
+    @cached_property
+    def _indexes(self) -> tuple[dict[bytes, list[tuple[int, int]]], dict[bytes, tuple[int, int]]]:
+        """Where each path is named, and where the last line of each notebook is; of damaged lines nothing."""
+        by_path: dict[bytes, list[tuple[int, int]]] = {}
+        by_id = {}
         for file, (_, data) in enumerate(self.files):
             start = 0
-            while end := data.find(b",", start) + 1:
-                found[data[start:end]] = (file, start)
-                start = data.find(b"\n", end) + 1 or len(data)
-        return found
+            for line in data.splitlines(keepends=True):
+                if found := _LINE.match(line):
+                    begins, named = found.groups()
+                    by_id[begins] = place = (file, start)
+                    if named in by_path:
+                        by_path[named].append(place)
+                    else:
+                        by_path[named] = [place]
+                start += len(line)
+        return by_path, by_id
 
 
 class UnreadRows(Rows):

@@ -16,7 +16,7 @@ from nbvault.notebook.cells import Cell, CellKind, Notebook, render
 from nbvault.notebook.diff import Aspect, CellChange, CellSummary, ChangeKind, Line, diff, summary
 from nbvault.notebook.parse import parse
 from nbvault.notebook.show import to_json, to_text
-from nbvault.notebook.source import cell_lines
+from nbvault.notebook.source import cells_at
 
 __all__ = [
     "Aspect",
@@ -27,7 +27,7 @@ __all__ = [
     "ChangeKind",
     "Line",
     "Notebook",
-    "cell_lines",
+    "cells_at",
     "diff",
     "parse",
     "render",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import sys
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -61,22 +63,43 @@ def parse_source(data: bytes, language: Language | None) -> Notebook | None:
     return Notebook(NotebookFormat.SOURCE, name, cells, gaps, _settings(environment, marks))
 
 
-def cell_lines(data: bytes) -> list[tuple[int, int]] | None:
-    """The first and the last line of each cell that `parse_source` finds, without reading them; None if it is none.
+def cells_at(data: bytes, places: Sequence[tuple[int, int]]) -> list[int | None]:
+    """The number of the cell, counted from 1, in which each place lies; None between cells. What is no notebook is one.
 
-    Lines of the file, counted from 1.
+    Args:
+        places: The line, from 1, and the offset of each in the text with ``\n`` as line ends.
     """
     head = _head(data)
     if head is None:
-        return None
-    prefix, start, _ = head
+        return [1] * len(places)
+    mark, text = _marks(head[0]).separator.decode(), data.decode()
+    starts = [text.rfind("\n", 0, at) + 1 for _, at in places]
+    # Then each mark cuts, and counting them, which costs next to nothing, tells the cell of any other line with text.
+    even = text.count(mark) == text.count(f"\n{mark}") == text.count(f"{mark}\n") + text.endswith(mark)
+    if not even or head[2] or "\r" in text or any(text[start : start + 1] in ("", "\n") for start in starts):
+        cells = _cell_lines(data, head[1], _marks(head[0]))
+        return [_cell_of(cells, line) for line, _ in places]
+    return [
+        None if start < head[1] or text.startswith(mark, start) else 1 + text.count(f"\n{mark}", 0, start)
+        for start in starts
+    ]
+
+
+def _cell_lines(data: bytes, start: int, marks: _Marks) -> list[tuple[int, int]]:
+    """The first and the last line of each cell, counted from 1; an empty one has none."""
     found, line, counted = [], 1, 0
-    for begin, end in _stretches(data, start, _marks(prefix)):
+    for begin, end in _stretches(data, start, marks):
         line += data.count(b"\n", counted, begin)
         last = line + data.count(b"\n", begin, end)
-        found.append((line, last - data.endswith(b"\n", begin, end)))
+        found.append((line, last - (begin == end or data.endswith(b"\n", begin, end))))
         line, counted = last, end
     return found
+
+
+def _cell_of(cells: Sequence[tuple[int, int]], line: int) -> int | None:
+    """The number of the cell in which a line of the file lies."""
+    at = bisect_right(cells, (line, sys.maxsize))
+    return at if at and line <= cells[at - 1][1] else None
 
 
 def _head(data: bytes) -> tuple[bytes, int, re.Match[bytes] | None] | None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from nbvault.errors import ConfigurationError
 from nbvault.model import NotebookFormat
-from nbvault.notebook import cell_lines, parse
+from nbvault.notebook import cells_at, parse
 from nbvault.recovery.contents import format_of
 
 SHOWN = 2000
@@ -82,12 +80,10 @@ class Needle:
         return self._in_document(data) if document else self._in_source(data)
 
     def _in_source(self, data: bytes) -> list[Hit]:
-        found = list(self._lines(_text(data)))
-        if not found:
-            return []
-        cells = cell_lines(data)
-        # What is no notebook is one cell.
-        return [Hit(1 if cells is None else _cell_of(cells, line), line, text) for line, text in found]
+        text = _text(data)
+        places = list(self._places(text))
+        cells = cells_at(data, places) if places else []
+        return [Hit(cell, line, _round(text, at)) for cell, (line, at) in zip(cells, places, strict=True)]
 
     def _in_document(self, data: bytes) -> list[Hit]:
         notebook = parse(data, format=NotebookFormat.IPYNB)
@@ -100,19 +96,17 @@ class Needle:
 
     def _lines(self, text: str) -> Iterator[tuple[int, str]]:
         """Number and text of each line in which it begins."""
+        return ((line, _round(text, at)) for line, at in self._places(text))
+
+    def _places(self, text: str) -> Iterator[tuple[int, int]]:
+        """The number of each line in which it begins, and where it first does."""
         line, counted, before = 1, 0, 0
         for match in self.pattern.finditer(text):
             line += text.count("\n", counted, match.start())
             counted = match.start()
             if line != before and not (match.start() == len(text) and text.endswith("\n")):
-                yield line, _round(text, match.start())
+                yield line, match.start()
             before = line
-
-
-def _cell_of(cells: Sequence[tuple[int, int]], line: int) -> int | None:
-    """The number of the cell in which a line of the file lies."""
-    at = bisect_right(cells, (line, sys.maxsize))
-    return at if at and line <= cells[at - 1][1] else None
 
 
 def _text(data: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Set
+from collections.abc import Callable
 
 from nbvault.gitstore.unread import UnreadRows
 from nbvault.inventory import Rows
@@ -41,12 +41,13 @@ def files_of(notebooks: Notebooks) -> set[str]:
     return ours
 
 
-def ours_among(notebooks: Notebooks, files: Set[str]) -> set[str]:
-    """Those of these files at which a notebook is or was."""
+def ours(notebooks: Notebooks) -> Callable[[str], bool]:
+    """Whether a notebook is or was at a repository path; an inventory that is not read yet is left so."""
     if not isinstance(notebooks.rows, UnreadRows):
-        return files_of(notebooks) & files
+        return files_of(notebooks).__contains__
+    notebooks.rows.expect_many()
     moved = {rename.old_repo_path for moves in notebooks.renames.values() for rename in moves}
-    return {file for file in files if file in moved or notebooks.knows(file)}
+    return lambda file: file in moved or notebooks.knows(file)
 
 
 def path_of(notebooks: Notebooks) -> Callable[[str], str]:

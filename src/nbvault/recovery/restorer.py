@@ -195,11 +195,15 @@ class Restorer:
     # --- helpers -----------------------------------------------------------------------------------------------------
 
     def _ask(self, question: Callable[[Workspace], Awaitable[T]]) -> T:
-        async def answer() -> T:
-            async with self.connect() as workspace:
-                return await question(workspace)
+        answers: list[T] = []
 
-        return asyncio.run(answer())
+        async def answer() -> None:
+            async with self.connect() as workspace:
+                answers.append(await question(workspace))
+
+        # Not as the result of the task: asyncio prints that to itself when it gives Ctrl-C back, 70,000 entries long.
+        asyncio.run(answer())
+        return answers[0]
 
     def _intent(self, me: Identity, options: Mapping[str, Any], entries: Sequence[Entry]) -> Intent:
         now = self.clock.now()

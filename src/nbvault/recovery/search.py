@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from nbvault.clock import iso
 from nbvault.errors import GitError
 from nbvault.gitstore.reader import Commit, blob_log, files_with, ls_tree
-from nbvault.gitstore.unread import UnreadRows
 from nbvault.gitstore.vault import Vault
-from nbvault.model import NotebookFormat
-from nbvault.paths import extension_of, workspace_path
-from nbvault.recovery.contents import format_of
+from nbvault.paths import IPYNB_EXTENSION, extension_of, workspace_path
 from nbvault.recovery.history import SESSION
 from nbvault.recovery.moments import moment
 from nbvault.recovery.needle import Hit, Needle
 from nbvault.recovery.notebooks import Notebooks
-from nbvault.recovery.places import files_of, ours_among, path_of, within
+from nbvault.recovery.places import files_of, ours, path_of, within
 
 # One process of git reads so many blobs, sorted by base name for that is how they are packed; several read at once.
-_CHUNK = 1000
+_CHUNK = 500
 _READERS = min(os.cpu_count() or 1, 8)
 # The first versions are searched at once, then as many as a fetch of missing blobs is worth.
 _FIRST_BATCH = 200
 _BATCH = 20_000
 
 Progress = Callable[[int], None]
+# The blob of every file, and whether a file is meant.
+_Tree = tuple[Mapping[str, str], Callable[[str], bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,68 +85,71 @@ def search(
     """
     notebooks = Notebooks.of(vault)
     commit = moment(vault, at).commit if at else vault.meta.content
-    is_meant = within(notebooks.root, place)
-    if not place:
-        files, meant = _of_everything(vault, commit, needle, notebooks)
-    else:
-        files = _files(vault, commit)
-        ours = files_of(notebooks) & files.keys()
-        meant = {file for file in ours if is_meant(workspace_path(notebooks.root, file))}
-        if 4 * len(meant) > len(files):
-            meant &= _sieved(vault, commit, needle, files)
-    vault.blobs.ensure(files[file] for file in meant)
-    found: dict[_Blob, list[str]] = {}
-    for file in sorted(meant, key=lambda file: file.rpartition("/")[2]):
-        found.setdefault(_Blob(files[file], extension_of(file)), []).append(workspace_path(notebooks.root, file))
-    with _searched(vault, needle, progress) as searched:
-        hits = dict(zip(found, searched(list(found)), strict=True))
-    places = sorted((path, blob) for blob, paths in found.items() if hits[blob] for path in paths)
-    return [Match(path, hit, blob.oid) for path, blob in places for hit in hits[blob]]
+    if not place and _can_be_sieved(needle):
+        return _sieved(vault, commit, needle, lambda: (_files(vault, commit), ours(notebooks)), progress=progress)
+    files, is_meant = _files(vault, commit), within(notebooks.root, place)
+    meant = {file for file in files_of(notebooks) & files.keys() if is_meant(workspace_path(notebooks.root, file))}
+    if 4 * len(meant) > len(files) and _can_be_sieved(needle):
+        return _sieved(vault, commit, needle, lambda: (files, meant.__contains__), progress=progress)
+    return _matches(vault, needle, files, _as_packed(meant), progress=progress)
 
 
 def _files(vault: Vault, commit: str) -> dict[str, str]:
     return {entry.path: entry.oid for entry in ls_tree(vault.git, commit) if entry.kind == "blob"}
 
 
-def _of_everything(
-    vault: Vault, commit: str, needle: Needle, notebooks: Notebooks
-) -> tuple[Mapping[str, str], set[str]]:
-    """All files, and those of notebooks that may have it: git looks into them while the rest is read here."""
-    with ThreadPoolExecutor(1, thread_name_prefix="nbvault-sieve") as beside:
-        holding = beside.submit(_holding, vault, commit, needle) if _can_be_sieved(needle) else None
-        files = _files(vault, commit)
-        if isinstance(notebooks.rows, UnreadRows):
-            notebooks.rows.expect_many()
-        try:
-            found = holding.result() if holding else None
-        except GitError:
-            # A file that is not here: with all of them fetched it is asked again.
-            found = None
-    candidates = _may_have(needle, files, found) if found is not None else _sieved(vault, commit, needle, files)
-    return files, ours_among(notebooks, candidates)
-
-
-def _sieved(vault: Vault, commit: str, needle: Needle, files: Mapping[str, str]) -> Set[str]:
-    """Those of the files that may have it. Git reads a whole tree several times faster than we could."""
-    if not _can_be_sieved(needle):
-        return files.keys()
-    vault.blobs.ensure(files.values())
-    return _may_have(needle, files, _holding(vault, commit, needle))
-
-
 def _can_be_sieved(needle: Needle) -> bool:
+    """Whether git can tell the files that may have it: it reads a whole tree several times faster than we could."""
     return bool(needle.quick) and b"\0" not in needle.quick
 
 
-def _holding(vault: Vault, commit: str, needle: Needle) -> set[str]:
-    return files_with(vault.git, commit, needle.quick, ignore_case=needle.fold)
+def _sieved(vault: Vault, commit: str, needle: Needle, tree: Callable[[], _Tree], *, progress: Progress) -> list[Match]:
+    try:
+        return _as_git_finds(vault, commit, needle, tree, progress=progress)
+    except GitError:
+        # A file that is not here, and git grep fetches none.
+        vault.blobs.ensure(_files(vault, commit).values())
+        return _as_git_finds(vault, commit, needle, tree, progress=progress)
 
 
-def _may_have(needle: Needle, files: Mapping[str, str], holding: set[str]) -> Set[str]:
-    """Of the files those that hold its bytes, and those that may spell it in other bytes."""
-    if needle.quick_in_json == needle.quick:
-        return holding & files.keys()
-    return {f for f in files if f in holding or format_of(extension_of(f)) is NotebookFormat.IPYNB}
+def _as_git_finds(
+    vault: Vault, commit: str, needle: Needle, tree: Callable[[], _Tree], *, progress: Progress
+) -> list[Match]:
+    """Git looks into the files while the tree is read here; what it names is read while it looks on."""
+    with files_with(vault.git, commit, needle.quick, ignore_case=needle.fold) as holding:
+        files, is_meant = tree()
+        odd = set()
+        if needle.quick_in_json != needle.quick:
+            # A document may spell it in other bytes.
+            odd = {file for file in files if extension_of(file) == IPYNB_EXTENSION and is_meant(file)}
+        found = (file for file in holding if file in files and file not in odd and is_meant(file))
+        return _matches(vault, needle, files, chain(_as_packed(odd), found), progress=progress)
+
+
+def _as_packed(files: Iterable[str]) -> list[str]:
+    return sorted(files, key=lambda file: file.rpartition("/")[2])
+
+
+def _matches(
+    vault: Vault, needle: Needle, files: Mapping[str, str], candidates: Iterable[str], *, progress: Progress
+) -> list[Match]:
+    """The lines with it in these of the files, sorted by path; each content is read once."""
+    places: dict[_Blob, list[str]] = {}
+
+    def chunks() -> Iterator[list[_Blob]]:
+        waiting = iter(candidates)
+        while piece := list(islice(waiting, _CHUNK)):
+            known = len(places)
+            for file in piece:
+                blob = _Blob(files[file], extension_of(file))
+                places.setdefault(blob, []).append(workspace_path(vault.root, file))
+            yield list(islice(places, known, None))
+
+    with _searched(vault, needle, progress) as searched:
+        found = list(searched(chunks()))
+    in_order = sorted((path, place) for place, paths in enumerate(places.values()) for path in paths)
+    oids = [blob.oid for blob in places]
+    return [Match(path, hit, oids[place]) for path, place in in_order for hit in found[place]]
 
 
 def search_all(
@@ -169,7 +172,8 @@ def search_all(
         for batch in _batches(lives):
             new = list(dict.fromkeys(life.blob for life in batch if life.blob not in known))
             vault.blobs.ensure(blob.oid for blob in new)
-            results = searched(new)
+            size = min(_CHUNK, -(-len(new) // _READERS) or 1)
+            results = searched(new[start : start + size] for start in range(0, len(new), size))
             waiting = iter(new)
             for life in batch:
                 while life.blob not in known:
@@ -223,18 +227,20 @@ def _batches(lives: Iterator[_Life]) -> Iterator[list[_Life]]:
 @contextmanager
 def _searched(
     vault: Vault, needle: Needle, progress: Progress
-) -> Iterator[Callable[[Sequence[_Blob]], Iterator[Sequence[Hit]]]]:
-    """What gives the hits of each blob, in order, by several readers at once; leaving ends them."""
+) -> Iterator[Callable[[Iterable[Sequence[_Blob]]], Iterator[Sequence[Hit]]]]:
+    """What gives the hits of each blob, in order, by several readers at once; leaving ends them.
+
+    Chunks are taken as fast as they come.
+    """
     done = 0
 
     def look(chunk: Sequence[_Blob]) -> list[Sequence[Hit]]:
         data = vault.blobs.read([blob.oid for blob in chunk])
         return [needle.hits(content, blob.extension) for blob, (_, content) in zip(chunk, data, strict=True)]
 
-    def searched(blobs: Sequence[_Blob]) -> Iterator[Sequence[Hit]]:
+    def searched(chunks: Iterable[Sequence[_Blob]]) -> Iterator[Sequence[Hit]]:
         nonlocal done
-        size = min(_CHUNK, -(-len(blobs) // _READERS) or 1)
-        for hits in pool.map(look, (blobs[start : start + size] for start in range(0, len(blobs), size))):
+        for hits in pool.map(look, chunks):
             yield from hits
             done += len(hits)
             progress(done)

@@ -7,15 +7,13 @@ JSON types: Databricks SQL has none that the dialect would keep. `migrations` cr
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime, timezone
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]|\\\\(?=u(?:0000|005C|D[89A-F][0-9A-F]{2}))")
-_STORED = re.compile(r"\\u(0000|005C|D[89A-F][0-9A-F]{2})")
+from nbvault.state.words import restored, storable
 
 
 class Words(sa.types.TypeDecorator[str]):
@@ -25,10 +23,10 @@ class Words(sa.types.TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
-        return value and _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04X}", value)
+        return value and storable(value)
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> str | None:
-        return value and _STORED.sub(lambda found: chr(int(found[1], 16)), value)
+        return value and restored(value)
 
 
 class Json(sa.types.TypeDecorator[Any]):
