@@ -62,6 +62,19 @@ async def ensure_remote(settings: Settings, auth: AuthenticationManager) -> tupl
         return await ensure_repository(client, branch=settings.vault.branch)
 
 
+async def lacks_repository(settings: Settings, auth: AuthenticationManager) -> bool:
+    """Whether Azure DevOps says that the project has no such repository; False where it says anything else."""
+    client = azure_devops(settings, auth, attempts=FEW_ATTEMPTS)
+    if client is None:
+        return False
+    async with client:
+        try:
+            return await find_repository(client) is None
+        except NbvaultError:
+            # Another examination tells what is wrong.
+            return False
+
+
 async def obstacles(
     settings: Settings, auth: AuthenticationManager, *, attempts: int | None = None, clock: Clock | None = None
 ) -> list[Obstacle]:

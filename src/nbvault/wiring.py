@@ -356,6 +356,9 @@ def _remember(
 
 def _follow(recorder: Recorder, vault: Vault, clock: Clock) -> None:
     """The session has ended well or not; that its trail cannot be followed does not change that."""
+    if not vault.looked:
+        # It ended before the remote was seen: a trail that nobody has read has lost nothing.
+        return
     try:
         faults = follow(vault, recorder.state, clock=clock)
     except (GitError, VaultError) as error:

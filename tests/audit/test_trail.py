@@ -84,8 +84,9 @@ def test_a_session_that_cannot_write_is_in_the_trail_later(machine: Machine) -> 
     """Where the vault cannot be told, the end of the session waits in the state store and is told by the next one."""
     settings = machine.settings()
     environment = {**machine.environment(), "GT": "wrong"}
-    report = run_sync(load_settings(machine.config, environment=environment), SyncOptions(), Quiet())
-    assert report.exit_code == 6
+    screen = Quiet()
+    report = run_sync(load_settings(machine.config, environment=environment), SyncOptions(), screen)
+    assert (report.exit_code, [stage for stage in screen.stages if "audit" in stage]) == (6, [])
     assert events(machine)[-2:] == [(None, "authenticate", "refused"), (None, "sync", "failed")]
     machine.sync()
     assert ("sync", "failed") in [each[1:] for each in events(machine) if each[0]]

@@ -142,6 +142,40 @@ def test_somebody_is_asked(desk: Desk) -> None:
     assert ended.out.endswith("Then try: nbvault sync --dry-run --config new.toml\n")
 
 
+def test_a_repository_that_is_not_there_is_made(emulator: Emulator, tmp_path: Path) -> None:
+    """By an option, or when somebody says so; never for a sync, and not where it is no repository of Azure DevOps."""
+    missing = emulator.git_url.replace("/_git/vault", "/_git/anew")
+    given = ["--host", emulator.workspace_url, "--remote", missing]
+    assert run_program(["init", *given, "--no-try"], tmp_path, variables(emulator)).code == 0
+    assert run_program(["sync"], tmp_path, variables(emulator)).code == 7
+    assert not (emulator.git_dir / "anew.git").exists()
+    for told in ("Made the repository anew.", "The repository anew was there."):
+        ended = run_program(["init", *given, "--create-repository", "--force"], tmp_path, variables(emulator))
+        assert (ended.code, told in ended.err, "not ok" in ended.out) == (0, True, False), ended
+    assert run_program(["doctor"], tmp_path, variables(emulator)).code == 0
+    (tmp_path / "nbvault.toml").unlink()
+    elsewhere = run_program(["init", "--remote", "vault", "--create-repository"], tmp_path, variables(emulator))
+    assert (elsewhere.code, "is not in Azure DevOps" in elsewhere.err) == (7, True)
+    emulator.azure_devops(rights={"CreateRepository": False})
+    refused = [*given[:3], missing.replace("anew", "forbidden"), "--create-repository"]
+    ended = run_program(["init", *refused], tmp_path, variables(emulator))
+    assert (ended.code, "CreateRepository" in ended.err, (tmp_path / "nbvault.toml").exists()) == (1, True, False)
+
+
+def test_somebody_is_asked_whether_to_make_it(desk: Desk) -> None:
+    """After the token for it is known; without a yes nothing is made, and the answer is tried again after one."""
+    emulator = desk.emulator
+    missing = emulator.git_url.replace("/_git/vault", "/_git/asked")
+    given = ["--host", emulator.workspace_url, "--token", "env:DATABRICKS_TOKEN", "--root", "/Clients"]
+    given += ["--remote", missing, "--vault-token", "env:AZURE_DEVOPS_PAT", "--slack-webhook", "env:HOOK"]
+    for said, made in (("n", False), ("y", True)):
+        process = desk.start("init", f"{said}.toml", "--ask", *given, stdin=True, HOOK="http://127.0.0.1:1/x")
+        ended = desk.ended(process, said=f"{said}\n")
+        assert (ended.code, "There is no such repository. Make it?" in ended.err) == (0, True), ended
+        assert (emulator.git_dir / "asked.git").exists() == made
+        assert ("push right: ok" in ended.err) == made
+
+
 def test_an_identity_of_entra(tmp_path: Path) -> None:
     """What is given for Entra is in its section; both tokens are left out."""
     entra = ["--auth", "entra", "--tenant-id", "t", "--client-id", "c", "--client-secret", "env:SECRET"]

@@ -14,7 +14,7 @@ from nbvault.errors import ConfigurationError
 from nbvault.settings import VaultAuth
 from nbvault.setup.examining import Check
 from nbvault.setup.template import HOST, REMOTE, Answers, trial
-from nbvault.setup.trying import Answer, try_answers
+from nbvault.setup.trying import Answer, lacks_repository, make_repository, try_answers
 
 _WHERE = "env:NAME, file:PATH, databricks:SCOPE/KEY or keyvault:VAULT/NAME"
 _NONE = "none"
@@ -42,6 +42,17 @@ class _Asking:
             if right or given or not click.confirm("Answer again?", default=True, err=True):
                 return new
 
+    def offer(self, answers: Answers, *, create: bool) -> None:
+        """Make the repository where Azure DevOps has none of that name, if somebody wants that."""
+        if self._attempt and not create and self.checks["repository"].ok:
+            return
+        settings = trial(answers, folder=self._folder)
+        if not create and not (self._attempt and lacks_repository(settings)):
+            return
+        if create or click.confirm("There is no such repository. Make it?", default=False, err=True):
+            output.note(f"  {make_repository(settings)}")
+            self._try(answers, Answer.VAULT_TOKEN)
+
     def is_given(self, *options: str) -> bool:
         """Whether one of these options was."""
         return any(option in self._fixed for option in options)
@@ -58,7 +69,9 @@ class _Asking:
         return all(check.ok for check in found)
 
 
-def asked(answers: Answers, folder: Path, *, attempt: bool, fixed: Collection[str]) -> tuple[Answers, list[Check]]:
+def asked(
+    answers: Answers, folder: Path, *, attempt: bool, fixed: Collection[str], create: bool = False
+) -> tuple[Answers, list[Check]]:
     """The answers, and what trying them has shown.
 
     Args:
@@ -66,6 +79,7 @@ def asked(answers: Answers, folder: Path, *, attempt: bool, fixed: Collection[st
         folder: What paths are relative to.
         attempt: Try each answer.
         fixed: The options that were given: what they say is not asked again.
+        create: Make the repository where it is missing, without a question.
     """
     asking = _Asking(folder, attempt=attempt, fixed=fixed)
     output.note("Secrets are not asked for, only where they are: " + _WHERE + ".")
@@ -75,6 +89,7 @@ def asked(answers: Answers, folder: Path, *, attempt: bool, fixed: Collection[st
     answers = asking.one(answers, _root, Answer.ROOT, given=given("root"))
     answers = asking.one(answers, _remote, Answer.REMOTE, given=given("remote"))
     answers = asking.one(answers, _vault_token, Answer.VAULT_TOKEN, given=given("auth", "vault_token"))
+    asking.offer(answers, create=create)
     channels = ("mail_host", "slack_webhook", "teams_webhook")
     answers = asking.one(answers, _channels, Answer.CHANNELS, given=given(*channels))
     return answers, list(asking.checks.values())

@@ -41,10 +41,13 @@ _NONE = "none"
 @click.option("--teams-webhook", metavar="REFERENCE", help="Where the address is for alerts in Microsoft Teams.")
 @click.option("--ask/--no-ask", default=None, help="Ask for each; otherwise only in a terminal.")
 @click.option("--try/--no-try", "attempt", default=True, help="Whether each is tried at once.")
+@click.option("--create-repository", "create", is_flag=True, help="Make the repository if Azure DevOps has none.")
 @click.option("--force", is_flag=True, help="Replace a configuration that is there.")
 @config_option
 @json_option
-def command(*, path: Path | None, ask: bool | None, attempt: bool, force: bool, as_json: bool, **given: str) -> None:
+def command(
+    *, path: Path | None, ask: bool | None, attempt: bool, create: bool, force: bool, as_json: bool, **given: str
+) -> None:
     """Write a configuration to PATH (a file or a folder; here, if it is not given).
 
     A REFERENCE says where a secret is: env:NAME, file:PATH, databricks:SCOPE/KEY or keyvault:VAULT/NAME. The secret
@@ -63,9 +66,11 @@ def command(*, path: Path | None, ask: bool | None, attempt: bool, force: bool, 
         from nbvault.cli.asking import asked
 
         answers, checks = asked(
-            answers, file.parent, attempt=attempt, fixed={key for key, value in given.items() if value}
+            answers, file.parent, attempt=attempt, fixed={key for key, value in given.items() if value}, create=create
         )
     else:
+        if create:
+            _create(answers, file)
         checks = _tried(answers, file) if attempt and not answers.missing else []
     write(file, configuration(answers))
     _tell(file, answers, checks, as_json=as_json)
@@ -81,6 +86,15 @@ def _given(options: dict[str, str]) -> Answers:
     }
     auth = VaultAuth(values.pop("auth", VaultAuth.PAT.value))
     return replace(Answers(), **values, auth=auth)
+
+
+def _create(answers: Answers, file: Path) -> None:
+    from nbvault.setup.template import trial
+    from nbvault.setup.trying import make_repository
+
+    if "vault.remote" in answers.missing:
+        raise ConfigurationError("No repository is named.", hint="Name it with --remote.")
+    output.note(make_repository(trial(answers, folder=file.parent)))
 
 
 def _tried(answers: Answers, file: Path) -> list[Check]:

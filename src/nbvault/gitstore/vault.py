@@ -24,7 +24,7 @@ _TRACKING = "refs/remotes/origin/"
 class Vault:
     """An open vault.
 
-    `refs` are the remote's at the last `refresh`. `blob_at` has the blob id of every row's path in the content commit
+    `refs` are the remote's at the last `refresh`, if it was `looked` at. `blob_at` has the blob id of every row's path in the content commit
     that the meta branch describes. `damaged` names rows whose file is missing there: they are not believed. Only a
     `writing` one, whose holder has the process lock, moves the local branches. It must be in force, unless it is
     `rotating`. `made_now`: there was no local repository before. `past` are the earlier epochs. Without
@@ -51,6 +51,7 @@ class Vault:
     blob_at: Blobs = field(default_factory=Blobs)
     damaged: list[Row] = field(default_factory=list)
     lost_main: str = ""
+    looked: bool = False
 
     def __post_init__(self) -> None:
         self.past = Past(self, listed=self.earlier, say=self.say)
@@ -89,7 +90,7 @@ class Vault:
             ConfigurationError: also if it is opened for writing and not in force.
             VaultError: the meta branch is damaged.
         """
-        self.refs = self.remote.ls_remote()
+        self.refs, self.looked = self.remote.ls_remote(), True
         self._fetch()
         lost = self.main_ref not in self.refs and not self.is_shallow
         self.lost_main = (resolve(self.git, self.main_ref) or "") if lost else ""
@@ -97,7 +98,7 @@ class Vault:
 
     def refresh_branches(self) -> None:
         """Fetch what people pushed meanwhile to ``main`` and ``backup/daily``; our own work stays as it is."""
-        self.refs = self.remote.ls_remote()
+        self.refs, self.looked = self.remote.ls_remote(), True
         self._fetch()
 
     def contains(self, tip: str, ancestor: str) -> bool:
@@ -121,7 +122,7 @@ class Vault:
         """Read what was fetched last; for looking at a vault whose remote does not answer."""
         listed = self.git.text("for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", _TRACKING)
         found = dict(line.split(" ") for line in listed.splitlines())
-        self.refs = {}
+        self.refs, self.looked = {}, True
         for ref in (meta.BRANCH, self.main_ref, conclude.DAILY):
             fetched, own = found.get(_tracking(ref), ""), found.get(ref, "")
             newer = own and (not fetched or self._reaches(own, fetched))
