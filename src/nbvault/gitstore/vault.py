@@ -24,10 +24,10 @@ _TRACKING = "refs/remotes/origin/"
 class Vault:
     """An open vault.
 
-    `refs` are the remote's at the last `refresh`, if it was `looked` at. `blob_at` has the blob id of every row's path in the content commit
-    that the meta branch describes. `damaged` names rows whose file is missing there: they are not believed. Only a
-    `writing` one, whose holder has the process lock, moves the local branches. It must be in force, unless it is
-    `rotating`. `made_now`: there was no local repository before. `past` are the earlier epochs. Without
+    `refs` are the remote's at the last `refresh`, if it `looked`. `blob_at` has the blob id of each row's path in
+    the content commit that the meta branch describes. `damaged` names rows whose file is missing there: they are not
+    believed. Only a `writing` one, whose holder has the process lock, moves the local branches. It must be in force,
+    unless it is `rotating`. `made_now`: there was no local repository before. `past` are the earlier epochs. Without
     `want_tree`, `blob_at` and `damaged` stay empty, and the rows are as the records have them: for who only asks git.
 
     Args:
