@@ -173,7 +173,7 @@ def test_somebody_is_asked_whether_to_make_it(desk: Desk) -> None:
         ended = desk.ended(process, said=f"{said}\n")
         assert (ended.code, "There is no such repository. Make it?" in ended.err) == (0, True), ended
         assert (emulator.git_dir / "asked.git").exists() == made
-        assert ("push right: ok" in ended.err) == made
+        assert (("push right: ok" in ended.err), "Answer again?" in ended.err) == (made, False)
 
 
 def test_an_identity_of_entra(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from databricks.sdk import WorkspaceClient as SdkClient
 
-from cli_places import notebooks
+from cli_places import Desk, notebooks
 from doctor_places import Patient, only, wrong
 from entra_places import SECRET, azure_settings, local_entra
 from nbvault.administration import noting, write_note
@@ -263,6 +264,26 @@ def test_a_conversion_that_was_cut_off(patient: Patient) -> None:
         write_note(settings, vault, [event], records={RECORDS: [line]})
     found = only(patient.checks(), "git folder")
     assert ("nbvault convert" in found.hint, "nbvault rollback" in found.hint) == (True, True)
+
+
+def test_a_git_folder_or_its_credential_is_gone(patient: Patient) -> None:
+    """What stood in the workspace after a conversion and was removed by hand is named; `convert` makes it again."""
+    desk = Desk(patient.folder / "desk", patient.emulator)
+    assert desk.run("convert").code == 0
+    assert wrong(patient.checks()) == {}
+    client = SdkClient(host=patient.emulator.workspace_url, token=patient.emulator.workspace_token, auth_type="pat")
+    (registered,) = client.git_credentials.list()
+    client.git_credentials.delete(int(registered.credential_id or 0))
+    found = only(patient.checks(), "git folder")
+    assert "no Git credential for azureDevOpsServices" in found.detail
+    assert "nbvault convert" in found.hint
+    assert desk.run("convert").code == 0
+    assert wrong(patient.checks()) == {}
+    client.workspace.delete("/Clients_git", recursive=True)
+    found = only(patient.checks(), "git folder")
+    assert (found.detail, "nbvault convert" in found.hint) == ("The Git folder /Clients_git is gone.", True)
+    assert desk.run("convert").code == 0
+    assert wrong(patient.checks()) == {}
 
 
 def test_a_broken_state_store(patient: Patient) -> None:

@@ -22,8 +22,9 @@ Change = Callable[[Answers], Answers]
 
 
 class _Asking:
-    def __init__(self, folder: Path, *, attempt: bool, fixed: Collection[str]) -> None:
+    def __init__(self, folder: Path, *, attempt: bool, fixed: Collection[str], create: bool) -> None:
         self._folder = folder
+        self._create = create
         self._attempt = attempt
         self._fixed = fixed
         self.checks: dict[str, Check] = {}
@@ -33,7 +34,7 @@ class _Asking:
         while True:
             new = answers if given else change(answers)
             try:
-                right = self._try(new, answer)
+                right = self._try(new, answer) or (answer is Answer.VAULT_TOKEN and self._offer(new))
             except ConfigurationError as error:
                 if given:
                     raise
@@ -42,16 +43,15 @@ class _Asking:
             if right or given or not click.confirm("Answer again?", default=True, err=True):
                 return new
 
-    def offer(self, answers: Answers, *, create: bool) -> None:
-        """Make the repository where Azure DevOps has none of that name, if somebody wants that."""
-        if self._attempt and not create and self.checks["repository"].ok:
-            return
+    def _offer(self, answers: Answers) -> bool:
+        """Make the repository where Azure DevOps has none of that name, if somebody wants that; whether all is well."""
         settings = trial(answers, folder=self._folder)
-        if not create and not (self._attempt and lacks_repository(settings)):
-            return
-        if create or click.confirm("There is no such repository. Make it?", default=False, err=True):
-            output.note(f"  {make_repository(settings)}")
-            self._try(answers, Answer.VAULT_TOKEN)
+        if not lacks_repository(settings):
+            return False
+        if not self._create and not click.confirm("There is no such repository. Make it?", default=False, err=True):
+            return False
+        output.note(f"  {make_repository(settings)}")
+        return self._try(answers, Answer.VAULT_TOKEN)
 
     def is_given(self, *options: str) -> bool:
         """Whether one of these options was."""
@@ -81,7 +81,7 @@ def asked(
         fixed: The options that were given: what they say is not asked again.
         create: Make the repository where it is missing, without a question.
     """
-    asking = _Asking(folder, attempt=attempt, fixed=fixed)
+    asking = _Asking(folder, attempt=attempt, fixed=fixed, create=create)
     output.note("Secrets are not asked for, only where they are: " + _WHERE + ".")
     given = asking.is_given
     answers = asking.one(answers, _host, Answer.HOST, given=given("host"))
@@ -89,7 +89,8 @@ def asked(
     answers = asking.one(answers, _root, Answer.ROOT, given=given("root"))
     answers = asking.one(answers, _remote, Answer.REMOTE, given=given("remote"))
     answers = asking.one(answers, _vault_token, Answer.VAULT_TOKEN, given=given("auth", "vault_token"))
-    asking.offer(answers, create=create)
+    if create and not attempt:
+        output.note(make_repository(trial(answers, folder=folder)))
     channels = ("mail_host", "slack_webhook", "teams_webhook")
     answers = asking.one(answers, _channels, Answer.CHANNELS, given=given(*channels))
     return answers, list(asking.checks.values())

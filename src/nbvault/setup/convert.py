@@ -93,9 +93,13 @@ class GitFolderConverter:
 
     def _credential(self) -> None:
         now = self._conversion
-        if now.credential:
+        if now.credential and not now.own_credential:
             return
-        number = self._around.ask(lambda workspace: _named(workspace, now.own_credential)) or self._register(now)
+        there = self._around.ask(lambda workspace: _named(workspace, now.own_credential))
+        # Ours may have been removed since, and then nothing could be pulled.
+        if there and there == now.credential:
+            return
+        number = there or self._register(now)
         self._log.note("credential", now.own_credential, f"for {now.provider}", id=number)
 
     def _register(self, now: Conversion) -> int:

@@ -82,7 +82,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     Examination("pushes", remote_checks.pushes, needs=("push right",)),
     Examination("repository size", remote_checks.size, needs=("repository",)),
     Examination("last session", remote_checks.last_session, needs=("repository",)),
-    Examination("git folder", remote_checks.git_folder, needs=("repository",)),
+    Examination("git folder", remote_checks.git_folder, needs=("repository", "workspace")),
     Examination("lease", remote_checks.lease, needs=("repository",)),
     Examination("clock", workspace_checks.clock),
     Examination("disk", disk),

@@ -11,19 +11,24 @@ from nbvault.azuredevops import find_repository
 from nbvault.azuredevops.obstacles import Weight
 from nbvault.azuredevops.repositories import ADVISED_BYTES
 from nbvault.clock import iso, parse_iso
-from nbvault.errors import AuthenticationError, LockedError, NbvaultError, PushRefused
+from nbvault.errors import AuthenticationError, LockedError, NbvaultError, PushRefused, WorkspaceError
 from nbvault.gitstore.glance import Glance, glance
 from nbvault.gitstore.process import is_alive
 from nbvault.gitstore.remote import remote_url
 from nbvault.hosting import FEW_ATTEMPTS, azure_devops, obstacles
-from nbvault.setup.conversion import OPEN, RECORDS, Stage, latest
+from nbvault.setup.check import credential_for
+from nbvault.setup.conversion import OPEN, RECORDS, Conversion, Stage, latest
 from nbvault.setup.examining import Around, Found
-from nbvault.setup.workspace_checks import trusted
+from nbvault.setup.workspace_checks import asked, trusted
+from nbvault.workspace.client import WorkspaceClient
+from nbvault.workspace.errors import NotFound
 from nbvault.workspace.reach import reach
 from nbvault.workspace.transport import ClientOptions
 
 OLD = timedelta(days=2)
 """A nightly backup that has not run for so long does not run."""
+VIEWS = 20
+"""So many Git folders of a conversion are looked for."""
 _PUSH_HINT = (
     "Give the backup identity the rights 'Contribute' and 'Create branch' on the repository; a token needs 'Code: read "
     "and write'."
@@ -139,8 +144,24 @@ def git_folder(around: Around) -> Found:
         why = f" {found.problem}" if found.problem else ""
         told = f"The conversion of {found.root} to {found.target} is not complete ({found.stage.value}).{why}"
         raise NbvaultError(told, hint="Run 'nbvault convert' to go on, or 'nbvault rollback' to go back.")
+    asked(around, lambda workspace: _shown(workspace, found), answers=2)
     shown = f"{found.root} is shown as {found.target}: {found.stage.value}."
     return Found(shown, "'nbvault convert status' compares it with the vault.")
+
+
+async def _shown(workspace: WorkspaceClient, conversion: Conversion) -> None:
+    """That the Git folders are there, and a Git credential to pull them with."""
+    for view in conversion.views[:VIEWS]:
+        try:
+            await workspace.get_status(view.path)
+        except NotFound as error:
+            hint = "'nbvault convert' makes it again; 'nbvault rollback' takes the others away, too."
+            raise WorkspaceError(f"The Git folder {view.path} is gone.", hint=hint) from error
+    if not await credential_for(workspace, conversion.provider):
+        raise WorkspaceError(
+            f"This identity has no Git credential for {conversion.provider}: {conversion.target} cannot be pulled.",
+            hint="'nbvault convert' registers one again.",
+        )
 
 
 def lease(around: Around) -> Found:
