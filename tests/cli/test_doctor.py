@@ -73,7 +73,8 @@ def test_no_administrator_is_a_hint(desk: Desk) -> None:
 def test_a_thing_that_is_not(desk: Desk) -> None:
     """What is wrong gives the exit code of a sync; what hangs on it is not looked at, and says so."""
     ended = desk.run("doctor", "--json", DATABRICKS_TOKEN="dapi-wrong")
-    assert (wrong(ended), ended.code) == (["workspace", "root", "folders", "export", "job", "credentials"], 6), ended
+    waiting = ["root", "folders", "export", "job", "git folder", "credentials"]
+    assert (wrong(ended), ended.code) == (["workspace", *waiting], 6), ended
     assert checks(ended)["root"]["detail"] == "Not looked at; first put in order: workspace."
 
 
