@@ -13,7 +13,7 @@ from nbvault.clock import Clock, parse_iso
 from nbvault.credentials import renews_itself
 from nbvault.credentials import status as credential_status
 from nbvault.daily import MAIL_MONTHS, MAILS
-from nbvault.errors import LockedError, NbvaultError, SessionInterrupted, StateError
+from nbvault.errors import NbvaultError, SessionInterrupted, StateError
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.restores import BRANCH, RECEIPT, opened_restores
 from nbvault.gitstore.vault import Vault
@@ -21,7 +21,7 @@ from nbvault.model import Status
 from nbvault.monitoring.facts import Drill, Expiry, Facts, Repository, Session
 from nbvault.monitoring.rules import CLOCKS_DIFFER, session_time
 from nbvault.opening import opened_vault
-from nbvault.recovery.receipt import Status as RestoreStatus
+from nbvault.recovery.aftermath import unsettled
 from nbvault.settings import Settings
 from nbvault.setup.conversion import OPEN, RECORDS, latest
 from nbvault.state.store import SessionRow, StateManager
@@ -32,6 +32,7 @@ UNFINISHED_AFTER = timedelta(days=1)
 SESSION_MONTHS, TOLD_MONTHS = 2, 4
 ROWS = 200
 _UNREADABLE = "folder could not be read"
+_NOT_ENDED = "Restore {} was begun and is not finished."
 _REQUESTS = ("list", "export", "export_folder", "other")
 AuditCheck = Callable[[Settings, Vault, StateManager], str]
 
@@ -202,23 +203,19 @@ def _restores(settings: Settings, vault: Vault, notes: list[str], *, clock: Cloc
     except NbvaultError as error:
         notes.append(f"How restores ended cannot be seen: {error}")
         return None
-    receipts = {each: json.loads(content[oid]) if oid else None for each, oid in oids.items()}
-    undone = {
-        str(receipt["undo_of"])
-        for receipt in receipts.values()
-        if receipt and receipt.get("undo_of") and receipt["status"] == RestoreStatus.COMPLETE.value
-    }
-    wrong = ((each, _restore(each, receipts[each], now)) for each in lately if each not in undone)
-    return tuple(told for _, told in wrong if told)
+    receipts = {each: json.loads(content[oid]) for each, oid in oids.items() if oid}
+    wrong = unsettled(receipts)
+    badly = {each: _ended_badly(each, wrong[each]) for each in wrong}
+    never = {each: _NOT_ENDED.format(each) for each in lately if not oids[each] and _is_late(each, now)}
+    return tuple(told for _, told in sorted({**badly, **never}.items()))
 
 
-def _restore(restore: str, receipt: Mapping[str, Any] | None, now: datetime) -> str:
-    if receipt is None:
-        began = session_time(restore)
-        late = began is not None and now - began > UNFINISHED_AFTER
-        return f"Restore {restore} was begun and is not finished." if late else ""
-    if receipt["status"] in (RestoreStatus.COMPLETE.value, RestoreStatus.ABANDONED.value):
-        return ""
+def _is_late(restore: str, now: datetime) -> bool:
+    began = session_time(restore)
+    return began is not None and now - began > UNFINISHED_AFTER
+
+
+def _ended_badly(restore: str, receipt: Mapping[str, Any]) -> str:
     why = f": {receipt['error']}" if receipt.get("error") else ""
     return f"Restore {restore} by {receipt['by']} ended {receipt['status']}{why}."
 
@@ -235,18 +232,13 @@ def _with_state(settings: Settings, state: StateManager, facts: Facts, notes: li
         notes.append(f"The state store cannot be read: {error}")
         return facts
     known = {each.session for each in facts.sessions}
-    own = [_of_row(row) for row in rows if row.session not in known and _counts(row)]
+    own = [_of_row(row) for row in rows if row.session not in known and row.is_backup]
     ended = [each for each in own if each.status is not Status.RUNNING]
     return replace(
         facts,
         sessions=tuple(in_order([*facts.sessions, *ended], facts.now)),
         running=tuple(each for each in own if each.status is Status.RUNNING),
     )
-
-
-def _counts(row: SessionRow) -> bool:
-    """A dry run is no backup; one that found another session at work says nothing of the backup."""
-    return not row.metadata.get("dry_run") and row.metadata.get("exit_code") != LockedError.exit_code
 
 
 def in_order(sessions: Iterable[Session], now: datetime) -> list[Session]:

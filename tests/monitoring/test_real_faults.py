@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
+
+import pytest
 
 from fault_places import source
 from monitoring.conftest import Listener
+from nbvault.auth import AuthenticationManager
+from nbvault.opening import opened_vault
+from nbvault.recovery.receipt import Receipt
+from nbvault.recovery.restorer import Request, Restorer
+from nbvault.restoring import restorer_on
+from nbvault.workspace.client import WorkspaceClient
+from nbvault.workspace.transport import ClientOptions
 
 FOLDER = "/Clients/2024/ENG-1001/NOTEBOOKS"
 VICTIM = f"{FOLDER}/00_ingest_ledger"
@@ -85,3 +95,100 @@ def alter(listener: Listener, statement: str, *values: Any) -> None:
     with closing(sqlite3.connect(listener.place.folder / "state.db")) as connection:
         assert connection.execute(statement, values).rowcount == 1
         connection.commit()
+
+
+OTHER = f"{FOLDER}/01_clean_ledger"
+REFUSED = {"kind": "status", "status": 403, "match": {"endpoint": "import"}}
+TOLD, OVER = ["CRITICAL: A restore did not end well"], ["Over: A restore did not end well"]
+
+
+@contextmanager
+def restorer(listener: Listener) -> Iterator[Restorer]:
+    """As the commands open it, with this place's clock."""
+    settings, clock = listener.settings(), listener.place.clock
+    clock.wait(60)
+
+    def connect() -> WorkspaceClient:
+        return WorkspaceClient(AuthenticationManager(settings), options=ClientOptions.of(settings), clock=clock)
+
+    with opened_vault(settings, clock=clock) as vault:
+        vault.refresh()
+        with restorer_on(vault, settings, connect, clock=clock) as found:
+            yield found
+
+
+def restore(listener: Listener, *paths: str) -> Receipt:
+    with restorer(listener) as found:
+        return found.apply(found.plan(Request(paths)))
+
+
+def undo(listener: Listener, name: str) -> Receipt:
+    with restorer(listener) as found:
+        return found.apply(found.undo(name))
+
+
+def resume(listener: Listener, name: str) -> Receipt:
+    with restorer(listener) as found:
+        return found.apply(found.resume(name))
+
+
+def refused(listener: Listener, *paths: str) -> str:
+    """A restore of deleted notebooks that the workspace refuses: it wrote nothing. Its id; the fault is over."""
+    listener.sync()
+    for path in paths:
+        listener.place.emulator.delete(path)
+    listener.place.emulator.faults(REFUSED)
+    receipt = restore(listener, *paths)
+    listener.place.emulator.faults()
+    assert (receipt.exit_code, receipt.counts()) == (3, {"entries": len(paths), "failed": len(paths)})
+    return receipt.intent.restore
+
+
+@pytest.mark.parametrize("way", ["undo", "resume", "again"])
+def test_a_restore_that_wrote_nothing(listener: Listener, way: str) -> None:
+    """The workspace refuses the import: told; undone with nothing to take back, finished, or done again: over."""
+    name = refused(listener, VICTIM)
+    hours(listener)
+    assert heard(listener) == TOLD
+    if way == "undo":
+        dealt = undo(listener, name)
+        assert (dealt.recorded, dealt.intent.undo_of, dealt.counts()) == (True, name, {"entries": 0})
+    else:
+        dealt = resume(listener, name) if way == "resume" else restore(listener, VICTIM)
+        assert dealt.counts() == {"entries": 1, "restored": 1}
+    assert dealt.exit_code == 0
+    hours(listener)
+    assert heard(listener) == OVER
+
+
+def test_a_restore_that_is_made_good_piece_by_piece(listener: Listener) -> None:
+    """Neither a restore of another place nor one of a part of it ends it; what brings back the last place does."""
+    name = refused(listener, VICTIM, OTHER)
+    listener.place.emulator.delete(f"{FOLDER}/02_reconcile_ledger")
+    restore(listener, f"{FOLDER}/02_reconcile_ledger")
+    restore(listener, OTHER)
+    hours(listener)
+    assert heard(listener) == TOLD
+    restore(listener, VICTIM)
+    hours(listener)
+    assert heard(listener) == OVER
+    assert [undo(listener, name).recorded, undo(listener, name).recorded] == [True, True]
+
+
+def test_an_undo_that_is_not_complete_ends_nothing(listener: Listener) -> None:
+    """One of two was restored and edited since, so that undo leaves it: both are told of until it is taken back."""
+    listener.sync()
+    for path in (VICTIM, OTHER):
+        listener.place.emulator.delete(path)
+    listener.place.emulator.faults({**REFUSED, "match": {"endpoint": "import", "path": OTHER}})
+    partial = restore(listener, VICTIM, OTHER)
+    listener.place.emulator.faults()
+    listener.place.emulator.edit(VICTIM, source("edited since"))
+    left = undo(listener, partial.intent.restore)
+    assert (left.exit_code, left.counts()) == (3, {"entries": 1, "changed since": 1})
+    hours(listener)
+    assert heard(listener) == TOLD
+    with restorer(listener) as found:
+        assert found.apply(found.undo(partial.intent.restore, forced=True)).exit_code == 0
+    hours(listener)
+    assert heard(listener) == OVER

@@ -72,6 +72,10 @@ def tell(receipt: Receipt) -> None:
     if not receipt.intent.restore:
         output.say(f"Nothing to do: {words}.", style="green" if receipt.exit_code == 0 else "yellow")
         return
+    if receipt.intent.undo_of and not receipt.intent.targets and receipt.recorded:
+        told = f"There was nothing to take back: {words}."
+        output.say(f"{told} That {receipt.intent.undo_of} is dealt with is recorded as {receipt.intent.restore}.")
+        return
     style = "green" if receipt.exit_code == 0 else "red" if receipt.exit_code == 8 else "yellow"
     output.say(f"Restore {receipt.intent.restore} {receipt.status.value}: {words}.", style=style)
     if receipt.error:

@@ -44,7 +44,8 @@ class Prepared:
     """A plan that can be shown and applied.
 
     `entries` are those to be done now; `intent` has all of the restore. `record` is what an earlier run of it left.
-    `emptied` are folders to be removed afterwards, if they are empty.
+    `emptied` are folders to be removed afterwards, if they are empty. `settles`: it takes back a restore that went
+    wrong, and has a receipt even where there is nothing to take back.
     """
 
     intent: Intent
@@ -54,11 +55,17 @@ class Prepared:
     notes: tuple[str, ...] = ()
     record: Record | None = None
     emptied: tuple[str, ...] = ()
+    settles: bool = False
 
     @property
     def writes(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether a notebook is to be written or deleted."""
         return any(entry.action.writes for entry in self.entries)
+
+    @property
+    def matters(self) -> bool:
+        """Whether applying it changes or records anything."""
+        return self.writes or self.settles
 
     def shown(self) -> Receipt:
         """The plan as a receipt of nothing."""
@@ -108,7 +115,7 @@ class Carrier:
         Raises:
             NbvaultError: the intent could not be written; nothing was changed.
         """
-        if not prepared.writes:
+        if not (prepared.writes or (prepared.settles and prepared.emptied)):
             without = {e.number: Outcome(e.action, WITHOUT_A_DEED[e.action], e.reason) for e in prepared.entries}
             return self._ended(prepared, _Run(without))
         run = asyncio.run(self._run(prepared, ask))
@@ -166,7 +173,7 @@ class Carrier:
         receipt = Receipt(
             intent, status, code, outcomes, iso(self.clock.now()), run.error, notes=prepared.notes, recorded=True
         )
-        if not (prepared.writes or record):
+        if not (prepared.writes or record or (prepared.settles and status is Status.COMPLETE)):
             # Nothing was to be done: nothing is recorded.
             return receipt.evolve(intent=replace(intent, restore=""), recorded=False)
         return self._recorded(receipt, record, begun=run.begun)

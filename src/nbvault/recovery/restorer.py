@@ -18,6 +18,7 @@ from nbvault.gitstore.vault import Vault
 from nbvault.model import DIRECTORY, Identity, ListedObject
 from nbvault.paths import extension_of
 from nbvault.recovery import again, carry, live
+from nbvault.recovery.aftermath import WENT_WRONG
 from nbvault.recovery.carry import Carrier, Prepared
 from nbvault.recovery.deed import Manner
 from nbvault.recovery.lines import count_lines
@@ -133,7 +134,7 @@ class Restorer:
         options = {"undo": restore, "overwrite": (Overwrite.ALWAYS if forced else Overwrite.CHANGED).value}
         intent = replace(self._intent(me, options, entries), undo_of=restore)
         prepared = Prepared(intent, entries, Manner(forced=forced), there.missing, emptied=record.intent.folders)
-        return self._checked(prepared)
+        return self._checked(replace(prepared, settles=record.status in WENT_WRONG))
 
     def resume(self, restore: str) -> Prepared:
         """What is left to do of a restore that was interrupted; changes nothing.

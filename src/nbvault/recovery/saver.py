@@ -76,6 +76,9 @@ class Saver:
         self._began = asyncio.get_running_loop().create_future()
         # Retrieved here, whether or not anybody waits for it.
         self._began.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if not self._first:
+            # An earlier run wrote it, and maybe nothing is left to be saved that would say so again.
+            self._began.set_result(None)
         self._task = asyncio.create_task(self._work())
         return self
 

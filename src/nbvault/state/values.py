@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from nbvault.clock import iso, parse_iso
+from nbvault.errors import LockedError
 from nbvault.model import Counts, Problem, SessionReport, State, Status
 
 ERROR_LOG_LIMIT = 200
@@ -133,6 +134,11 @@ class SessionRow:
     error_log: Sequence[Mapping[str, str]] = ()
     commit: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_backup(self) -> bool:
+        """Whether it was one: no dry run, and no session that found another one at work."""
+        return not self.metadata.get("dry_run") and self.metadata.get("exit_code") != LockedError.exit_code
 
     @classmethod
     def of_report(cls, report: SessionReport, *, workspace_path: str = "", repo_id: str = "") -> SessionRow:

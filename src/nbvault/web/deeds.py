@@ -156,7 +156,7 @@ class Deeds:
         planned = plan.result
         if plan.kind is not Kind.PLAN or plan.stage is not Stage.DONE or not isinstance(planned, Planned):
             raise ConfigurationError("This is no plan that can be carried out.", hint="Make a new one.")
-        if not planned.prepared.writes:
+        if not planned.prepared.matters:
             raise ConfigurationError("This plan changes nothing.")
         if not self._tasks.use(plan):
             raise ConfigurationError("This plan has been carried out already.", hint="Make a new one.")
