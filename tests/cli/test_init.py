@@ -122,6 +122,7 @@ def test_somebody_is_asked(desk: Desk) -> None:
         "env:AZURE_DEVOPS_PAT",
         "127.0.0.1",
         "ann@example.com, bob@example.com",
+        "lead@example.com",
         "",
         "env:HOOK",
         "",
@@ -138,6 +139,7 @@ def test_somebody_is_asked(desk: Desk) -> None:
     written = load_settings(desk.folder / "new.toml", environment={})
     assert (written.workspace.host, written.workspace.root) == (emulator.workspace_url, "/Clients")
     assert (written.email.host, written.email.to) == ("127.0.0.1", ("ann@example.com", "bob@example.com"))
+    assert written.email.changes_to == ("lead@example.com",)
     assert (written.slack.webhook is not None, written.teams.webhook) == (True, None)
     assert ended.out.endswith("Then try: nbvault sync --dry-run --config new.toml\n")
 
@@ -174,6 +176,20 @@ def test_somebody_is_asked_whether_to_make_it(desk: Desk) -> None:
         assert (ended.code, "There is no such repository. Make it?" in ended.err) == (0, True), ended
         assert (emulator.git_dir / "asked.git").exists() == made
         assert (("push right: ok" in ended.err), "Answer again?" in ended.err) == (made, False)
+
+
+def test_who_gets_mail(tmp_path: Path) -> None:
+    """By options: alerts and the daily report each have their people; a wrong address, and no server, too."""
+    mail = ["--mail-host", "mail.example.com", "--mail-to", "ann@example.com"]
+    readers = ["--mail-changes-to", "lead@example.com, bob@example.com"]
+    assert run_program(["init", *mail, *readers, "--no-try"], tmp_path).code == 0
+    written = load_settings(tmp_path / "nbvault.toml", environment={}).email
+    assert (written.to, written.changes_to) == (("ann@example.com",), ("lead@example.com", "bob@example.com"))
+    wrong = run_program(["init", "wrong.toml", *mail, "--mail-changes-to", "lead", "--no-try"], tmp_path)
+    assert (wrong.code, "email.changes_to" in wrong.err) == (7, True)
+    alone = run_program(["init", "alone.toml", *readers, "--no-try"], tmp_path)
+    assert (alone.code, "--mail-changes-to needs a mail server" in alone.err) == (7, True)
+    assert [each.name for each in tmp_path.iterdir()] == ["nbvault.toml"]
 
 
 def test_an_identity_of_entra(tmp_path: Path) -> None:

@@ -133,11 +133,13 @@ def _channels(answers: Answers) -> Answers:
     """Who is told when something is wrong; each may be left out."""
     host = _asked("A mail server for alerts, such as smtp.office365.com (empty: no mail)", default="")
     to = _asked("Who gets mail, separated by commas") if host else ""
+    readers = _asked("Who gets the report of each day's changes by mail (empty: nobody)", default="") if host else ""
     user = _asked("Who signs in to the mail server (empty: nobody)", default="") if host else ""
     password = _asked("Where that user's password is", default="env:SMTP_PASSWORD") if user else ""
     slack = _asked("Where the address of a Slack webhook is, such as env:SLACK_WEBHOOK (empty: none)", default="")
     teams = _asked("Where the address of a Teams workflow is, such as env:TEAMS_WEBHOOK (empty: none)", default="")
     mailed = replace(answers, mail_host=host, mail_to=to, mail_user=user, mail_password=password)
+    mailed = replace(mailed, mail_changes_to=readers)
     return replace(mailed, slack_webhook=slack, teams_webhook=teams)
 
 

@@ -35,6 +35,7 @@ _NONE = "none"
 @click.option("--ca-file", metavar="FILE", help="The authorities to trust, where a private one signs certificates.")
 @click.option("--mail-host", metavar="NAME", help="A mail server, for alerts by mail.")
 @click.option("--mail-to", metavar="ADDRESS,...", help="Who gets them.")
+@click.option("--mail-changes-to", metavar="ADDRESS,...", help="Who gets the report of each day's changes by mail.")
 @click.option("--mail-user", metavar="NAME", help="Who signs in to the mail server.")
 @click.option("--mail-password", metavar="REFERENCE", help="Where that user's password is.")
 @click.option("--slack-webhook", metavar="REFERENCE", help="Where the address is for alerts in Slack.")
@@ -69,6 +70,7 @@ def command(
             answers, file.parent, attempt=attempt, fixed={key for key, value in given.items() if value}, create=create
         )
     else:
+        _refuse_mail_without_server(answers)
         if create:
             _create(answers, file)
         checks = _tried(answers, file) if attempt and not answers.missing else []
@@ -95,6 +97,14 @@ def _create(answers: Answers, file: Path) -> None:
     if "vault.remote" in answers.missing:
         raise ConfigurationError("No repository is named.", hint="Name it with --remote.")
     output.note(make_repository(trial(answers, folder=file.parent)))
+
+
+def _refuse_mail_without_server(answers: Answers) -> None:
+    """What is said of mail would be lost without a word."""
+    said = {"--mail-to": answers.mail_to, "--mail-changes-to": answers.mail_changes_to}
+    said |= {"--mail-user": answers.mail_user, "--mail-password": answers.mail_password}
+    if not answers.mail_host and (given := [option for option, value in said.items() if value]):
+        raise ConfigurationError(f"{given[0]} needs a mail server.", hint="Name it with --mail-host.")
 
 
 def _tried(answers: Answers, file: Path) -> list[Check]:

@@ -77,6 +77,7 @@ class Answers:
         tenant_id, client_id, client_secret: Of the section ``[azure]``, where `auth` is Entra.
         ca_file: The authorities to trust.
         mail_host, mail_to, mail_user: Of the section ``[email]``; without a host there is no mail.
+        mail_changes_to: Who gets the change report of each day.
         mail_password, slack_webhook, teams_webhook: Where these secrets are; empty leaves that channel out.
     """
 
@@ -92,6 +93,7 @@ class Answers:
     ca_file: str = ""
     mail_host: str = ""
     mail_to: str = ""
+    mail_changes_to: str = ""
     mail_user: str = ""
     mail_password: str = ""
     slack_webhook: str = ""
@@ -162,11 +164,13 @@ def _channels(answers: Answers) -> list[str]:
     """Who is told when something is wrong."""
     found = []
     if answers.mail_host:
-        to = [each.strip() for each in answers.mail_to.split(",") if each.strip()]
-        lines = [f"host = {_quoted(answers.mail_host)}\n", f"to = {json.dumps(to, ensure_ascii=False)}\n"]
+        lines = [f"host = {_quoted(answers.mail_host)}\n", f"to = {_listed(answers.mail_to)}\n"]
         signing = (("user", answers.mail_user), ("password", answers.mail_password))
         lines += [f"{key} = {_quoted(value)}\n" for key, value in signing if value]
         intro = '# Alerts by mail: by STARTTLS on port 587; with TLS from the start: security = "tls", port = 465.\n'
+        if answers.mail_changes_to:
+            lines.append("# Who gets the report of what changed, each morning.\n")
+            lines.append(f"changes_to = {_listed(answers.mail_changes_to)}\n")
         found.append("\n[email]\n" + intro + "".join(lines))
     for name, webhook in (("slack", answers.slack_webhook), ("teams", answers.teams_webhook)):
         if webhook:
@@ -212,6 +216,10 @@ def write(file: Path, text: str) -> None:
 
 def _without_path(error: ConfigurationError, draft: Path) -> ConfigurationError:
     return ConfigurationError(error.message.replace(str(draft.absolute()), "the new configuration"), hint=error.hint)
+
+
+def _listed(addresses: str) -> str:
+    return json.dumps([each.strip() for each in addresses.split(",") if each.strip()], ensure_ascii=False)
 
 
 def _quoted(text: str) -> str:
