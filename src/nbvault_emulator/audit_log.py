@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from nbvault_emulator.world import NOTEBOOK, Node, World
 
@@ -74,20 +74,33 @@ def _enter(world: World, operation: Operation, action: str, params: dict[str, st
     )
 
 
-def visible(world: World, *, since: int, until: int, workspace: str, now: int) -> list[list[str | None]]:
-    """The rows of a query at a moment, out of order, each value a string."""
+class Page(NamedTuple):
+    """What a query asks for: so many events of a workspace, after a place (microseconds, id), until a moment."""
+
+    after: int
+    last: str
+    until: int
+    workspace: str
+    limit: int
+
+
+def visible(world: World, page: Page, *, now: int) -> list[list[str | None]]:
+    """The rows of a query at a moment, by time and id, each value a string."""
     rules = world.audit or DEFAULTS
-    found = []
+    found: list[tuple[int, list[str | None]]] = []
     for number, event in enumerate(world.audit_events):
         late = rules["delay_ms"] + (rules["late_ms"] if _lot(number, "late") < rules["late"] else 0)
-        if workspace != WORKSPACE_ID or not since <= event["at"] < until or event["at"] + late > now:
+        # The table has microseconds, of which the workspace's own times know nothing.
+        name, at_us = f"event-{number}", event["at"] * 1000 + number % 1000
+        if page.workspace != WORKSPACE_ID or event["at"] >= page.until or event["at"] + late > now:
             continue
-        if _lot(number, "missing") < rules["missing"]:
+        if (at_us, name) <= (page.after, page.last) or _lot(number, "missing") < rules["missing"]:
             continue
         params = json.dumps(event["params"])
-        row = [f"event-{number}", str(event["at"]), event["actor"], event["action"], params, "200"]
-        found += [row, row] if _lot(number, "twice") < rules["twice"] else [row]
-    return sorted(found, key=lambda row: zlib.crc32(str(row[0]).encode()))
+        row = [name, str(at_us), str(event["at"]), event["actor"], event["action"], params, "200"]
+        found += [(at_us, row)] * (2 if _lot(number, "twice") < rules["twice"] else 1)
+    found.sort(key=lambda each: (each[0], str(each[1][0])))
+    return [row for _, row in found[: page.limit]]
 
 
 def _lot(number: int, what: str) -> float:

@@ -1,8 +1,10 @@
-"""The SQL for Databricks, parsed by Spark's own parser: what the state store sends, and what is rendered."""
+"""The SQL for Databricks, parsed by Spark's own parser: what is sent to a warehouse, and what is rendered."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from nbvault.state.ddl import schema_sql
 from nbvault.state.schema import metadata
 from nbvault.state.store import StateManager
 from nbvault.state.values import AuditHead, Delivery, Incident, Result, SessionRow
+from nbvault.workspace.audit_events import Act
+from nbvault.workspace.audit_table import audited_acts, may_read, page_query, probe_query
 from spark.conftest import Spark
 from state.test_databricks import T0, events
 from state.test_store import report, start
@@ -123,3 +127,80 @@ def test_the_dashboard_is_the_queries(session: Any) -> None:
     assert {
         name: tuple(field["name"] for field in chart["queries"][0]["query"]["fields"]) for name, chart in charts.items()
     } == {name: about.columns for name, about in QUERIES.items()}
+
+
+# --- the audit table -------------------------------------------------------------------------------------------------
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
+AUDIT = (
+    "event_id string, event_time timestamp, event_date date, workspace_id string, service_name string, "
+    "action_name string, user_identity struct<email: string>, request_params map<string, string>, "
+    "response struct<status_code: int>"
+)
+
+
+@pytest.mark.parametrize("table", ["system.access.audit", "main.gold.my view`s"])
+def test_the_audit_queries_are_sparks(session: Any, table: str) -> None:
+    """Both queries that are sent about the audit table are ones that Spark can parse, whatever the table is called."""
+    for text in (probe_query(table), page_query(table, 20_000)):
+        parse(session, text)
+
+
+class Asked:
+    """Answers queries by Spark as a warehouse does: every value a string or null."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+
+    async def rows(
+        self, statement: str, parameters: Mapping[str, tuple[str, str]] | None = None
+    ) -> list[dict[str, Any]]:
+        kinds = {"BIGINT": int, "STRING": str}
+        given = {name: kinds[kind](value) for name, (value, kind) in (parameters or {}).items()}
+        found = [row.asDict() for row in self.session.sql(statement, args=given).collect()]
+        return [{name: None if value is None else str(value) for name, value in row.items()} for row in found]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Pacific/Kiritimati"])
+async def test_the_audit_queries_tell_every_event(session: Any, zone: str) -> None:
+    """Run by Spark over planted events, in pages of any size and a warehouse of any time zone: each of ours, once."""
+    ours, others = events_of("42", "notebook", 40), [*events_of("7", "notebook", 3), *events_of("42", "jobs", 3)]
+    session.createDataFrame([*ours, *others], AUDIT).createOrReplaceTempView("audit")
+    session.conf.set("spark.sql.session.timeZone", zone)
+    try:
+        queries, day = Asked(session), timedelta(days=1)
+        assert await may_read(queries, "audit") == 1
+        for rows in (7, 1000):
+            found = await audited_acts(queries, "audit", "42", NOON - day, NOON + day, page_rows=rows)
+            assert sorted(found) == sorted(act(n) for n in range(40))
+        assert await audited_acts(queries, "audit", "42", NOON + day, NOON + 2 * day) == []
+    finally:
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+
+
+def moment(number: int) -> datetime:
+    """Eight at each of five moments, half a day apart but for microseconds."""
+    return NOON + timedelta(hours=5 * (number % 5) - 12, microseconds=number % 3)
+
+
+def events_of(workspace: str, service: str, count: int) -> list[tuple[Any, ...]]:
+    told = ({"path": f"/Clients/{n}", "notebookId": str(n + 1), "commandText": "x" * 99} for n in range(count))
+    return [
+        (
+            f"{n % 7}-{n}",
+            moment(n),
+            moment(n).date(),
+            workspace,
+            service,
+            "modifyNotebook",
+            (f"p{n}@x",),
+            params,
+            (200,),
+        )
+        for n, params in enumerate(told)
+    ]
+
+
+def act(number: int) -> Act:
+    at_ms = int(moment(number).timestamp() * 1000)
+    return Act(at_ms, f"p{number}@x", "modifyNotebook", number + 1, f"/Clients/{number}")

@@ -14,9 +14,10 @@ from nbvault.state.database import Lake
 from nbvault.state.migrations import MIGRATIONS
 from nbvault.state.store import StateManager
 from nbvault.workspace.acts_source import acts_of, warehouse_of, workspace_id
+from nbvault.workspace.audit_table import may_read
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.errors import Forbidden
-from nbvault.workspace.statements import Statements, may_read
+from nbvault.workspace.statements import Statements
 from nbvault.workspace.warehouses import Need, Warehouse, exists, find_warehouse, lacking
 
 _EDITORS, _STATE = "editors.warehouse_id", "state.url"

@@ -9,8 +9,9 @@ from nbvault.clock import Clock
 from nbvault.errors import ConfigurationError
 from nbvault.settings import EditorsSource, Settings
 from nbvault.workspace.audit_events import Acts, read_export
+from nbvault.workspace.audit_table import audited_acts
 from nbvault.workspace.client import WorkspaceClient
-from nbvault.workspace.statements import Statements, audited_acts
+from nbvault.workspace.statements import Statements
 
 _OF_AZURE = re.compile(r"https://adb-(\d+)\.\d+\.azuredatabricks\.net")
 

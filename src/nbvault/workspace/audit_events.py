@@ -25,6 +25,10 @@ EDITS = frozenset({"createNotebook", "modifyNotebook", "importNotebook", "cloneN
 REMOVALS = frozenset({"deleteNotebook", "deleteFolder", "deleteRepo"})
 MOVES = frozenset({"renameNotebook", "moveNotebook", "renameFolder", "moveFolder"})
 ACTIONS = EDITS | REMOVALS | MOVES
+PARAMETERS = frozenset(
+    {"notebookId", "path", "parentPath", "oldName", "newName", "oldPath", "newPath", "destinationPath"}
+)
+"""What is read of an event's `request_params`."""
 _WHOLE_FOLDER = frozenset({"deleteFolder", "deleteRepo", "renameFolder", "moveFolder"})
 
 

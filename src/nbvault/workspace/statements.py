@@ -1,20 +1,18 @@
-"""The SQL statement execution API: a query on a warehouse, and what the audit table says by it. Read-only.
+"""The SQL statement execution API: a query on a warehouse, its result inline. Read-only.
 
 A statement that failed comes under HTTP 200 with the state FAILED; every value is a string or null; a large result
-comes in chunks. Polled until the patience given is over, then cancelled.
+comes in chunks, one over 25 MiB not at all. Polled until the patience given is over, then cancelled.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from nbvault.clock import Clock
 from nbvault.errors import ConfigurationError, WorkspaceError
-from nbvault.workspace.audit_events import ACTIONS, Act, act_of, since_of
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.errors import BadAnswer, Forbidden, NotFound, Refused
 from nbvault.workspace.transport import Request
@@ -25,19 +23,25 @@ _GRANT = (
     "Grant USE CATALOG on system, USE SCHEMA on system.access itself (on the catalog system it does not count) and"
     " SELECT on the table."
 )
+_NOT_THERE = "Let an account administrator enable the schema system.access, and check editors.table."
+_NO_CATALOG = "Check editors.table; the catalog system is there only where the workspace has Unity Catalog."
 _HINTS = {
-    "TABLE_OR_VIEW_NOT_FOUND": "Let an account administrator enable the schema system.access, and check editors.table.",
-    "NO_SUCH_CATALOG": "Check editors.table.",
+    "TABLE_OR_VIEW_NOT_FOUND": _NOT_THERE,
+    "SCHEMA_NOT_FOUND": _NOT_THERE,
+    "NO_SUCH_CATALOG": _NO_CATALOG,
+    "UC_NOT_ENABLED": _NO_CATALOG,
     "INSUFFICIENT_PERMISSIONS": _GRANT,
     "PERMISSION_DENIED": _GRANT,
+    "UNRESOLVED_COLUMN": "editors.table must name a table with the columns of system.access.audit.",
 }
+# There is no code of its own for it.
+_TOO_LARGE = "Inline byte limit exceeded"
 _KEY = "editors.warehouse_id"
 # The service holds its answer back so long while a statement runs; who has less patience asks again and again.
 _HELD_BACK_S = 30
-_COLUMNS = (
-    "event_id, unix_millis(event_time) AS event_time, user_identity.email AS `user_identity.email`, action_name, "
-    "to_json(request_params) AS request_params, response.status_code AS status_code"
-)
+_QUOTED = 500
+Parameters = Mapping[str, tuple[str, str]]
+"""By name, each with its SQL type."""
 
 
 class Statements:
@@ -53,15 +57,12 @@ class Statements:
         self._clock = clock
         self._patience_s = patience_s
 
-    async def rows(
-        self, statement: str, parameters: Mapping[str, tuple[str, str]] | None = None
-    ) -> list[dict[str, Any]]:
+    async def rows(self, statement: str, parameters: Parameters | None = None) -> list[dict[str, Any]]:
         """The rows of a result, by the names of their columns.
 
-        Args:
-            parameters: By name, each with its SQL type.
-
         Raises:
+            ConfigurationError: there is no such warehouse.
+            ResultTooLarge: it has more than 25 MiB.
             StatementFailed: the warehouse refuses it, or its answer did not come in time.
         """
         given = [{"name": name, "value": value, "type": kind} for name, (value, kind) in (parameters or {}).items()]
@@ -110,8 +111,12 @@ class Statements:
         try:
             return await self._workspace.ask(request, _object)
         except NotFound as error:
+            if endpoint != _API:
+                raise StatementFailed(f"The warehouse does not know its own query any more: {error.message}") from error
             raise no_warehouse(self._warehouse, _KEY) from error
         except Refused as error:
+            if _TOO_LARGE in error.message:
+                raise ResultTooLarge(f"The query failed: {error.message}") from error
             if not is_no_id(error):
                 raise
             raise no_warehouse(self._warehouse, _KEY) from error
@@ -121,6 +126,10 @@ class Statements:
 
 class StatementFailed(WorkspaceError):
     """A query came to no good end."""
+
+
+class ResultTooLarge(StatementFailed):
+    """The result has more than comes inline."""
 
 
 def is_no_id(error: Refused) -> bool:
@@ -141,9 +150,12 @@ def not_ours(number: str, key: str, error: Forbidden) -> StatementFailed:
 
 def _failure(status: Mapping[str, Any]) -> StatementFailed:
     told = status.get("error") or {}
-    said = f"{told.get('error_code') or status.get('state')}: {told.get('message') or 'no reason is told'}"
+    # A warehouse's words have line breaks, and may quote the whole query.
+    words = " ".join(str(told.get("message") or "no reason is told").split())[:_QUOTED]
+    said = f"{told.get('error_code') or status.get('state')}: {words}"
     hint = next((hint for word, hint in _HINTS.items() if word in said), "")
-    return StatementFailed(f"The query failed: {said}", hint=hint)
+    kind = ResultTooLarge if _TOO_LARGE in said else StatementFailed
+    return kind(f"The query failed: {said}", hint=hint)
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -154,40 +166,3 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadAnswer("The answer of the SQL warehouse is none.", path=_API, status=200)
     return found
-
-
-async def audited_acts(
-    statements: Statements, table: str, workspace_id: str, since: datetime, until: datetime
-) -> list[Act]:
-    """What people did to notebooks in that time, as far as the table has it by now."""
-    # The name is quoted, the actions are ours, the rest are parameters.
-    text = (
-        f"SELECT {_COLUMNS} FROM {_quoted(table)} "  # noqa: S608
-        f"WHERE service_name = 'notebook' AND action_name IN ({_actions()}) "
-        "AND event_date >= CAST(timestamp_millis(:since) AS DATE) "
-        "AND event_date <= CAST(timestamp_millis(:until) AS DATE) "
-        "AND event_time >= timestamp_millis(:since) AND event_time < timestamp_millis(:until) "
-        "AND CAST(workspace_id AS STRING) = :workspace ORDER BY event_time"
-    )
-    times = {"since": (str(since_of(since)), "BIGINT"), "until": (str(since_of(until)), "BIGINT")}
-    rows = await statements.rows(text, {**times, "workspace": (workspace_id, "STRING")})
-    return list(_read(rows))
-
-
-async def may_read(statements: Statements, table: str) -> int:
-    """Whether the table can be read at all; the number of rows that were looked at, 1 at most."""
-    return len(await statements.rows(f"SELECT event_time FROM {_quoted(table)} LIMIT 1"))  # noqa: S608 - quoted
-
-
-def _read(rows: list[dict[str, Any]]) -> Iterator[Act]:
-    for row in rows:
-        if (act := act_of(row)) is not None:
-            yield act
-
-
-def _actions() -> str:
-    return ", ".join(f"'{action}'" for action in sorted(ACTIONS))
-
-
-def _quoted(table: str) -> str:
-    return ".".join(f"`{part.replace('`', '``')}`" for part in table.split("."))
