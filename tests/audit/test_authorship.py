@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cli_places import Desk
 from flow.places import Machine, git, server_of
 from nbvault.authorship import name_editors
 from nbvault.opening import read_vault
@@ -102,6 +103,40 @@ def test_late_events_are_filled_in_and_commits_stay(machine: Machine, tmp_path: 
     assert set(before.splitlines()) < set(after)
 
 
+def test_the_commands_show_names_that_came_late(emulator: Emulator, tmp_path: Path) -> None:
+    """`changes`, `history` and `blame` say unknown until the events come, and then the names, filters too."""
+    desk = Desk(tmp_path / "desk", emulator)
+    config = desk.folder / "nbvault.toml"
+    lines = ["", "[editors]", *(f"{key} = {json.dumps(value)}" for key, value in AUDIT.items()), ""]
+    config.write_text(config.read_text() + "\n".join(lines))
+    assert desk.run("sync").code == 0
+    emulator.audit(delay_ms=10_000_000_000)
+    change_everything(emulator)
+    session = desk.run("sync", "--json").json["session"]
+    assert set(shown(desk, session).values()) == {"unknown@nbvault.invalid"}
+    assert desk.run("changes", "--author", "ann@x", "--json").json["changes"] == []
+    emulator.edit("/Clients/a", SOURCE.format("new") + "# third\n", editor="eve@x")
+    emulator.audit(delay_ms=0)
+    assert desk.run("sync").code == 0
+    assert shown(desk, session) == {path: who for path, (_, who) in NAMED.items()}
+    (mine,) = desk.run("changes", "--author", "ann@x", "--json").json["changes"]
+    assert (mine["path"], mine["session"]) == ("/Clients/a", session)
+    assert "ann@x" in desk.run("changes", "--session", session).out
+    for path, (change, who) in NAMED.items():
+        found = desk.run("history", path, "--json").json
+        assert (change, who) in [(each["change"], each["author_email"]) for each in found]
+        assert who in desk.run("history", path).out
+    blamed = desk.run("blame", "/Clients/a", "--json").json
+    assert [line["author_email"] for line in blamed] == ["nbvault@nbvault.invalid", "ann@x", "eve@x"]
+    assert "ann@x" in desk.run("blame", "/Clients/a").out
+
+
+def shown(desk: Desk, session: str) -> dict[str, str]:
+    """Whose `changes` says each change of a session is."""
+    found = desk.run("changes", "--session", session, "--json").json["changes"]
+    return {each["path"]: each["author_email"] for each in found}
+
+
 def test_missing_events_name_nobody(machine: Machine) -> None:
     """Where events never come, or the table is empty, the changes stay unknown, and nothing fails."""
     machine.emulator.audit(missing=1.0)
@@ -123,8 +158,6 @@ def test_a_warehouse_that_fails_holds_no_backup_up(machine: Machine) -> None:
 
 def test_a_restore_is_by_who_asked_for_it(emulator: Emulator, tmp_path: Path) -> None:
     """What nbvault wrote through the API is named after the identity of the restore, without any audit table."""
-    from cli_places import Desk
-
     desk = Desk(tmp_path / "desk", emulator)
     assert desk.run("sync").code == 0
     emulator.edit("/Clients/a", SOURCE.format("broken"), editor="ann@x")

@@ -32,6 +32,7 @@ class Totals:
     folders: dict[str, Counter[str]] = field(default_factory=dict)
     languages: dict[str, Counter[str]] = field(default_factory=dict)
     sessions: set[str] = field(default_factory=set)
+    _known: dict[str, Person] = field(default_factory=dict)
 
     def add(self, change: NotebookChange) -> None:
         """Count one change."""
@@ -40,7 +41,16 @@ class Totals:
         self.sessions.add(change.session)
         for counters, name in ((self.folders, change.folder), (self.languages, change.language)):
             counters.setdefault(name, Counter())[kind] += 1
-        self.people.setdefault(change.author, Counter())[kind] += 1
+        self._of(change.author)[kind] += 1
+
+    def _of(self, person: Person) -> Counter[str]:
+        """The counts of a person, who is one by the e-mail: the audit table tells no other name."""
+        email = person.email.casefold()
+        known = self._known.setdefault(email, person)
+        if known.name == known.email and person.name != person.email:
+            self._known[email] = person
+            self.people[person] = self.people.pop(known, Counter())
+        return self.people.setdefault(self._known[email], Counter())
 
     @property
     def count(self) -> int:
