@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from nbvault.errors import NbvaultError
+from nbvault.errors import LockedError, NbvaultError
 from nbvault.model import SessionReport, Stage, Status
 from nbvault.monitoring import telemetry
 from nbvault.monitoring.metrics import Measured
@@ -26,11 +26,11 @@ def tell_telemetry(
     say: Callable[[str], None],
 ) -> None:
     """Send what was measured of a session that has ended to all that the settings name; trouble is only said."""
-    if report.dry_run or not report.session:
+    if report.dry_run or not report.session or report.exit_code == LockedError.exit_code:
         return
     try:
         targets = targets_of(settings)
-        measured = of_report(settings, report, stages, last_success=last_success(state)) if targets else None
+        measured = of_report(settings, report, stages, last_success=last_success(settings, state)) if targets else None
     except NbvaultError as error:
         say(f"Telemetry: nothing was sent: {error}")
         return
@@ -112,10 +112,17 @@ def _labels(settings: Settings) -> dict[str, str]:
     return {"root": settings.workspace.root}
 
 
-def last_success(state: StateManager) -> datetime | None:
+def last_success(settings: Settings, state: StateManager) -> datetime | None:
     """When the newest complete session ended, of the last hundred."""
-    ends = (row.ended_at for row in state.sessions(_LOOKED_AT) if row.status is Status.COMPLETE)
+    ends = (row.ended_at for row in _backups(settings, state) if row.status is Status.COMPLETE)
     return next((end for end in ends if end is not None), None)
+
+
+def _backups(settings: Settings, state: StateManager) -> list[SessionRow]:
+    """The last backups of this vault that have ended, newest first; a state store may serve several."""
+    own = ("", str(settings.vault.remote))
+    rows = (row for row in state.sessions(_LOOKED_AT) if row.repo_id in own and row.is_backup)
+    return [row for row in rows if row.status is not Status.RUNNING]
 
 
 def scraped(settings: Settings) -> str:
@@ -126,6 +133,6 @@ def scraped(settings: Settings) -> str:
         ConfigurationError: the package for it is missing.
     """
     with StateManager(settings.state.connection_url()) as state:
-        rows = [row for row in state.sessions(_LOOKED_AT) if row.status is not Status.RUNNING]
-        measured = of_row(settings, rows[0], last_success=last_success(state)) if rows else None
+        rows = _backups(settings, state)
+        measured = of_row(settings, rows[0], last_success=last_success(settings, state)) if rows else None
     return telemetry.prometheus_text(measured)

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from http.client import HTTPConnection
 from pathlib import Path
@@ -25,6 +26,7 @@ from nbvault.model import Stage, Status
 from nbvault.monitoring import telemetry
 from nbvault.monitoring.endpoint import Endpoint
 from nbvault.monitoring.metrics import Measured
+from nbvault.state.store import StateManager
 from nbvault.wiring import run_sync
 from nbvault_emulator.testing import Emulator
 from telemetry.places import Collected, collector
@@ -257,6 +259,42 @@ def test_prometheus_scrapes_the_endpoint(tmp_path: Path, emulator: Emulator) -> 
     assert {sample.labels["state"]: sample.value for sample in found["nbvault_objects"]}["saved"] == 5
     assert found["nbvault_session_end_seconds"][0].value == pytest.approx(report.ended_at.timestamp(), abs=1)
     assert found["nbvault_repository_objects"][0].value > 0
+
+
+def test_a_dry_run_is_no_success(tmp_path: Path, emulator: Emulator) -> None:
+    """After a backup that failed, neither a dry run nor one that finds another at work is the last session, or good."""
+    place = machine(tmp_path, emulator)
+    settings = place.settings()
+    assert scraped(settings) == ""
+    good = place.sync()
+    emulator.faults({"kind": "status", "status": 401, "match": {"endpoint": "list"}})
+    assert run_sync(settings, SyncOptions(), Quiet()).status is Status.FAILED
+    emulator.faults()
+    told = scraped(settings)
+    assert 'nbvault_session_status{root="/Clients",status="failed"} 1.0' in told
+    assert run_sync(settings, SyncOptions(dry_run=True), Quiet()).exit_code == 0
+    with StateManager(settings.state.connection_url()) as state:
+        busy = replace(state.sessions()[0], session="29991231T000000Z-abcdef", metadata={"exit_code": 5})
+        other = replace(busy, session="29991231T000001Z-abcdef", repo_id="another", metadata={"exit_code": 0})
+        for row in (busy, other):
+            state.session_ended(row)
+        assert len(state.sessions()) == 5
+    assert scraped(settings) == told
+    (line,) = [each for each in told.splitlines() if each.startswith("nbvault_last_success_seconds{")]
+    assert float(line.split()[1]) == pytest.approx(good.ended_at.timestamp(), abs=1)
+
+
+def test_an_endpoint_on_ipv6() -> None:
+    """An address in brackets is one of IPv6, and the URL that is told has them."""
+    with Endpoint("[::1]:0", lambda: "x 1\n") as endpoint:
+        thread = threading.Thread(target=endpoint.serve)
+        thread.start()
+        try:
+            assert endpoint.url.startswith("http://[::1]:")
+            assert get(endpoint.url) == (200, "x 1\n")
+        finally:
+            endpoint.stop()
+            thread.join()
 
 
 def test_an_endpoint_that_cannot_read_says_so() -> None:

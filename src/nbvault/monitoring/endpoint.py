@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -10,6 +11,10 @@ from nbvault.errors import ConfigurationError, NbvaultError
 
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PATIENCE_S = 10.0
+
+
+class _Server6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
 
 
 class Endpoint:
@@ -24,8 +29,10 @@ class Endpoint:
 
     def __init__(self, address: str, read: Callable[[], str]) -> None:
         host, _, port = address.rpartition(":")
+        name = host.strip("[]")
         try:
-            self._server = ThreadingHTTPServer((host.strip("[]") or "127.0.0.1", int(port)), _handler(read))
+            kind = _Server6 if ":" in name else ThreadingHTTPServer
+            self._server = kind((name or "127.0.0.1", int(port)), _handler(read))
         except (ValueError, OverflowError) as error:
             raise ConfigurationError(
                 f"{address!r} is no address.", hint="It is HOST:PORT, such as 0.0.0.0:9464."
@@ -37,8 +44,9 @@ class Endpoint:
     @property
     def url(self) -> str:
         """Where it answers."""
-        host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}/metrics"
+        name, port = self._server.server_address[:2]
+        host = f"[{name!s}]" if ":" in str(name) else str(name)
+        return f"http://{host}:{port}/metrics"
 
     def serve(self) -> None:
         """Answer until `stop`, or until the process is ended."""
