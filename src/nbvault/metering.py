@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
 from nbvault.errors import LockedError, NbvaultError
 from nbvault.model import SessionReport, Stage, Status
@@ -58,9 +59,9 @@ def targets_of(settings: Settings) -> list[telemetry.Target]:
 
 
 def _headers(text: str) -> dict[str, str]:
-    """``name=value,other=value``, as OpenTelemetry writes them."""
+    """``name=value,other=value``, as OpenTelemetry writes them: ``%20`` in a value is a space."""
     pairs = (part.partition("=") for part in text.split(",") if part.strip())
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    return {name.strip(): unquote(value.strip()) for name, _, value in pairs}
 
 
 def of_report(

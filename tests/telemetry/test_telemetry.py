@@ -33,7 +33,7 @@ from telemetry.places import Collected, collector
 
 KEY = "0f0e0d0c-1111-4222-8333-444455556666"
 BEGAN = datetime(2026, 11, 21, 2, tzinfo=timezone.utc)
-HEADERS = "api-key=c0ffee"
+HEADERS = "api-key=c0ffee, authorization=Basic%20YTpi=="
 
 
 def measured(status: Status = Status.COMPLETE) -> Measured:
@@ -217,7 +217,10 @@ def test_every_session_is_sent(
     root = ("root", ROOT)
     assert numbers["nbvault.changes", frozenset([root, ("kind", "added")])] == 5
     assert numbers["nbvault.last_success", frozenset([root])] == pytest.approx(report.ended_at.timestamp())
-    names = [span.name for span in spans(server.bodies("/v1/traces"))]
+    assert {(head["api-key"], head["authorization"]) for _, head, _ in server.requests} == {("c0ffee", "Basic YTpi==")}
+    whole, *stages = spans(server.bodies("/v1/traces"))
+    assert whole.end_time_unix_nano == max(stage.end_time_unix_nano for stage in stages)
+    names = [span.name for span in (whole, *stages)]
     assert names == ["sync", "open", "survey", "commit", "publish"]
     server.requests.clear()
     emulator.faults({"kind": "status", "status": 500, "match": {"endpoint": "git-push-pack"}})

@@ -200,9 +200,9 @@ def trace_of(measured: Measured) -> list[ReadableSpan]:
     about = {"nbvault.session": measured.session, "nbvault.status": measured.status.value, **measured.labels}
     about |= {f"nbvault.{name}": value for name, value in measured.counts.items() if value}  # type: ignore[misc]
     root = context()
-    whole = span(
-        "sync", measured.started_at, measured.ended_at, context=root, attributes=about, status=SpanStatus(code)
-    )
+    # A session has ended before the last push has told so.
+    ended = max([measured.ended_at, *(stage.ended_at for stage in measured.stages)])
+    whole = span("sync", measured.started_at, ended, context=root, attributes=about, status=SpanStatus(code))
     parts = [
         span(
             stage.name,
