@@ -7,7 +7,7 @@ not fit the compact form (a number of more than 64 bits, as no workspace has the
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping
 from hashlib import blake2b
 from heapq import merge
 
@@ -103,6 +103,10 @@ class Rows(MutableMapping[int, Row]):
             if here and packed.startswith(ends, _HEAD.size + 2):
                 found.append(self._unpack(object_id, packed))
         return sorted(found)
+
+    def at_repo_paths(self, wanted: Collection[str]) -> Iterator[Row]:
+        """The rows at some repository paths."""
+        return (row for row in self.values() if row.repo_path in wanted) if wanted else iter(())
 
     def repo_paths(self) -> Iterator[str]:
         """The repository path of every row, several times faster than by the rows."""

@@ -249,7 +249,7 @@ def _decode_form(form: Form, extension: str) -> str:
     spelling = "".join(part.removesuffix(CONTINUED) for part in form[:-1]) + form[-1].removesuffix(extension)
     name = _unescape(spelling.removesuffix(MARK))
     # Spelling it again is the proof: a stray escape, a wrong case of a digit or a needless mark would not come back.
-    if form not in forms(name, extension):
+    if form != plain_form(name, extension) and form != _marked(name, extension):
         raise ValueError(f"{'/'.join(form)!r} is no form of {name!r}")
     return name
 

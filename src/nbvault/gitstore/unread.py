@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from nbvault.gitstore import records
 from nbvault.inventory import Rows
 from nbvault.model import Row, Tombstone
+from nbvault.paths import workspace_path
 
 _FEW = 32
 # How a line begins, and the path that it names.
@@ -63,6 +65,19 @@ class Lines:
     def item(self, object_id: int) -> Mapping[str, Any] | None:
         """What the inventory says last of an object."""
         return self._last_of(b'{"id":%d,' % object_id)
+
+    def stones(self) -> dict[int, Tombstone]:
+        """Every tombstone, without reading the rows.
+
+        Raises:
+            VaultError: a line of one that was deleted is damaged.
+        """
+        # In a text, a quote has a backslash before it.
+        begins = {begins: None for _, data in self.files for begins in _naming(data, b'"gone":')}
+        self._asked["id"] += len(begins)
+        items = (self._last_of(each) or {} for each in begins)
+        found = (records.load_tombstone(item) for item in items if "gone" in item)
+        return {stone.object_id: stone for stone in found}
 
     def _last_of(self, begins: bytes) -> Mapping[str, Any] | None:
         if self._is_often("id"):
@@ -149,20 +164,28 @@ class UnreadRows(Rows):
     def at_path(self, path: str) -> list[Row]:
         return self._lines.at(path)[0]
 
+    def at_repo_paths(self, wanted: Collection[str]) -> Iterator[Row]:
+        if len(wanted) > _FEW:
+            self._lines.expect_many()
+        for repo_path in wanted:
+            with suppress(ValueError):
+                path = workspace_path(self._lines.root, repo_path)
+                yield from (row for row in self.at_path(path) if row.repo_path == repo_path)
+
     def expect_many(self) -> None:
         """Many paths will be asked for."""
         self._lines.expect_many()
 
 
 class UnreadStones(MutableMapping[int, Tombstone]):
-    """The tombstones of lines that are read when more is asked for than a path."""
+    """The tombstones of lines that are read, without the rows, when more is asked for than a path."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
 
     @cached_property
     def _all(self) -> MutableMapping[int, Tombstone]:
-        return self._lines.all[1]
+        return self._lines.stones()
 
     def __len__(self) -> int:
         return len(self._all)

@@ -122,6 +122,7 @@ class _Sketch:
     lines: Counter[str]
     line_count: int
     words: Counter[str]
+    word_count: int
     language: str
     title: str
     identity: str
@@ -149,16 +150,16 @@ def _sketch(cell: Cell) -> _Sketch:
     lines = Counter(line for line in map(str.strip, cell.lines) if line)
     count = lines.total()
     words = Counter(_WORD.findall(cell.text[:_SHORT_CHARACTERS])) if count <= _SHORT_LINES else Counter()
-    return _Sketch(lines, count, words, cell.language, cell.title, cell.identity)
+    return _Sketch(lines, count, words, words.total(), cell.language, cell.title, cell.identity)
 
 
 def _likeness(one: _Sketch, other: _Sketch) -> float:
     """From 0 to 1. The share of common lines, or of common words if both are short; an equal title counts as half."""
     if one.identity and one.identity == other.identity:
         return 1.0
-    share = _share(one.lines, other.lines)
+    share = _share(one.lines, other.lines, one.line_count + other.line_count)
     if one.words and other.words:
-        share = max(share, _share(one.words, other.words))
+        share = max(share, _share(one.words, other.words, one.word_count + other.word_count))
     if one.title and one.title == other.title:
         share = max(share, _SAME_TITLE)
     elif one.language != other.language:
@@ -166,10 +167,10 @@ def _likeness(one: _Sketch, other: _Sketch) -> float:
     return share
 
 
-def _share(one: Counter[str], other: Counter[str]) -> float:
+def _share(one: Counter[str], other: Counter[str], whole: int) -> float:
     few, many = (one, other) if len(one) <= len(other) else (other, one)
     common = sum(min(count, many[item]) for item, count in few.items() if item in many)
-    return 2 * common / ((one.total() + other.total()) or 1)
+    return 2 * common / (whole or 1)
 
 
 class _Likely(NamedTuple):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import cache
 from itertools import chain, groupby
 from typing import Any, NamedTuple
 
@@ -120,7 +121,11 @@ def _named_since(vault: Vault) -> Correction:
 
 def language_at(repo_path: str) -> str:
     """The language of a file of the vault, ``IPYNB`` for that format."""
-    extension = extension_of(repo_path)
+    return _language_by(extension_of(repo_path))
+
+
+@cache
+def _language_by(extension: str) -> str:
     language = language_of(extension)
     return language.value if language else "IPYNB" if extension == IPYNB_EXTENSION else ""
 
@@ -152,9 +157,8 @@ class _Records:
             found.stones.setdefault(stone.session, []).append(stone)
             found._arrived(stone.since, stone.repo_path)
         left = {rename.old_repo_path for renames in found.renames.values() for rename in renames}
-        for row in vault.meta.rows.values() if left else ():
-            if row.repo_path in left:
-                found._arrived(row.since, row.repo_path)
+        for row in vault.meta.rows.at_repo_paths(left):
+            found._arrived(row.since, row.repo_path)
         return found
 
     def _arrived(self, session: str, repo_path: str) -> None:
