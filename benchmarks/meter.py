@@ -94,7 +94,7 @@ def measured(
         ours = time.process_time()
         begun = time.monotonic()
         process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=out, stderr=err)
-        sampler = _Sampler(process.pid)
+        sampler = Sampler(process.pid)
         sampler.start()
         try:
             # Left unreaped until its times are read.
@@ -133,15 +133,15 @@ def _machine_s() -> float:
     return sum(int(fields[place]) for place in _BUSY) / _TICKS
 
 
-class _Sampler(threading.Thread):
-    """Looks at a process and all below it, again and again."""
+class Sampler(threading.Thread):
+    """Looks at a process and all below it, again and again: the largest sums of PSS and RSS, the largest of each."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self._pid = pid
         self._over = threading.Event()
         self._seen: set[int] = set()
-        self.all_mb = self.own_mb = self.child_mb = 0.0
+        self.all_mb = self.own_mb = self.child_mb = self.rss_mb = 0.0
 
     def run(self) -> None:
         pause_s = _EVERY_S
@@ -156,23 +156,26 @@ class _Sampler(threading.Thread):
         self.join()
 
     def _look(self) -> None:
-        total_kb, seen = 0, set[int]()
+        total_kb, rss_kb, seen = 0, 0, set[int]()
         for pid, alike in _tree(self._pid):
             seen.add(pid)
             if alike and pid not in self._seen:
                 # Between fork and exec it still has its parent's memory, which must not be counted twice.
                 continue
             pss = _sizes(pid, "smaps_rollup").get("Pss")
-            peak = _sizes(pid, "status").get("VmHWM")
+            sizes = _sizes(pid, "status")
+            peak = sizes.get("VmHWM")
             if pss is None or peak is None:
                 continue
             total_kb += pss
+            rss_kb += sizes.get("VmRSS", 0)
             if pid == self._pid:
                 self.own_mb = max(self.own_mb, peak / 1024)
             else:
                 self.child_mb = max(self.child_mb, peak / 1024)
         self._seen = seen
         self.all_mb = max(self.all_mb, total_kb / 1024)
+        self.rss_mb = max(self.rss_mb, rss_kb / 1024)
 
 
 def _tree(pid: int, above: str = "") -> Iterator[tuple[int, bool]]:

@@ -138,6 +138,18 @@ FLOOR = (
     Column("CPU s git", "cpu_git_s", tenth),
     Column("CPU ms each", "cpu_ms_each", hundredth),
 )
+PEOPLE = (
+    Column("answers", "asked", whole),
+    Column("failed", "failures", whole),
+    Column("p50 ms", "p50_ms", whole),
+    Column("p95 ms", "p95_ms", whole),
+    Column("slowest ms", "slowest_ms", whole),
+)
+SERVER = (
+    Column("s to ready", "ready_s", tenth),
+    Column("RSS MB, with its git", "rss_mb", whole),
+    Column("PSS MB, with its git", "peak_all_mb", whole),
+)
 
 SECTIONS = {
     "floor": Section(
@@ -190,6 +202,18 @@ SECTIONS = {
         "Whole commands. *Limited*: 30 imports/s, 60 exports/s, 100 ms latency; *x limit* is then wall time "
         "over the imports divided by 30.",
         (TIME, COST),
+    ),
+    "web": Section(
+        "The page",
+        "`nbvault serve` with 50 people who look around and 10 who restore, all at once, with tokens of their own "
+        "and for the first time: whatever they may see is asked of the workspace, the emulator, on the same two "
+        "cores as page, Git server and locust. Somebody opens a page every 5 to 15 seconds, types 3 letters a "
+        "second, looks at a plan for 3 to 8 seconds; a browser asks for a task every 0.7 seconds. *Limits*: how "
+        "long the workspace waits before each answer. `/api/me, first time` always waits for the workspace; other "
+        "addresses do where nobody asked yet what that person may see in a folder. What would take longer than "
+        "`web.patience_s` is answered then, with how far it is: such an answer counts under the address, the time "
+        "until all was there under *whole*. Plans, restores and comparisons with the live notebook are tasks.",
+        (PEOPLE, SERVER),
     ),
     "rivals": Section(
         "Against the obvious",

@@ -73,34 +73,41 @@ def age(config: Path, sessions: int, changes: int) -> None:
     with opened_vault(load_settings(config), writing=True) as vault:
         vault.refresh()
         chance = random.Random(sessions)
-        stream = _Past(vault, chance)
+        past = Past(vault, chance)
         for number in range(sessions):
-            stream.session(datetime.now(timezone.utc) + timedelta(days=number + 1), changes)
-        stream.end()
-        vault.remote.push([PushRef(stream.meta, BRANCH), PushRef(stream.content, DAILY)])
+            past.session(datetime.now(timezone.utc) + timedelta(days=number + 1), changes)
+        past.end()
+        vault.remote.push([PushRef(past.meta, BRANCH), PushRef(past.content, DAILY)])
 
 
-class _Past:
+class Past:
+    """Sessions in the very form in which nbvault writes them, made without a workspace."""
+
     def __init__(self, vault: Vault, chance: random.Random) -> None:
         self._vault = vault
         self._chance = chance
         self._rows = list(vault.meta.rows.values())
         self._data = list(dict(vault.blobs.read(list({*vault.blob_at.values()})[:500])).values())
         self._open = FastImport(vault.git)
-        self._stream = self._open.__enter__()
+        self.stream = self._open.__enter__()
         self._renames: list[Rename] = []
         self._blobs = {row.repo_path: vault.blob_at[row.repo_path] for row in self._rows}
         self._at = datetime.now(timezone.utc)
         self.content = vault.meta.content
         self.meta = ""
 
-    def session(self, at: datetime, changes: int) -> None:
+    def session(self, at: datetime, changes: int) -> list[FileChange]:
+        """One session by five people, with its commits on the content branch; returns what changed."""
         name, self._at = f"{at:%Y%m%dT%H%M%SZ}-bench0", at
         chosen = self._chance.sample(range(len(self._rows)), changes)
         share = max(changes // A_DAY, 1)
+        found: list[FileChange] = []
         for number, person in enumerate(self._chance.sample(PEOPLE, A_DAY)):
             mine = chosen[number * share : (number + 1) * share]
-            self._commit(person, name, [change for place in mine for change in self._change(place, name)])
+            done = [change for place in mine for change in self._change(place, name)]
+            self._commit(person, name, done)
+            found += done
+        return found
 
     def _change(self, place: int, session: str) -> list[FileChange]:
         row = self._rows[place]
@@ -113,11 +120,11 @@ class _Past:
             self._blobs[new] = self._blobs.pop(row.repo_path)
             return [FileChange(row.repo_path), FileChange(new, self._blobs[new])]
         data = self._chance.choice(self._data) + f"\n# COMMAND ----------\n\n# {session} {place}\n".encode()
-        self._blobs[row.repo_path] = self._stream.blob(data, row.repo_path)
+        self._blobs[row.repo_path] = self.stream.blob(data, row.repo_path)
         return [FileChange(row.repo_path, self._blobs[row.repo_path])]
 
     def _commit(self, person: Person, session: str, changes: list[FileChange]) -> None:
-        self.content = self._stream.commit(
+        self.content = self.stream.commit(
             DAILY,
             parents=[self.content],
             author=person,
@@ -129,15 +136,26 @@ class _Past:
         )
 
     def end(self) -> None:
+        """Write the inventory as it is now; the commits are in the repository then."""
+        self.written()
+        with FastImport(self._vault.git) as stream:
+            mark = self.ended(self._at).commit(
+                stream, content=self.content, kind="end", blobs=self._vault.blobs, sha_of=stream.sha_of
+            )
+            self.meta = stream.sha_of(mark)
+
+    def written(self) -> None:
+        """The content commits get their names."""
+        self.content = self.stream.sha_of(self.content)
+        self._open.__exit__(None, None, None)
+
+    def ended(self, at: datetime) -> MetaDraft:
+        """The meta commit that says where everything is after the last session."""
         meta = self._vault.meta
         meta.apply(self._rows, ())
-        draft = MetaDraft(meta, session=f"{self._at:%Y%m%dT%H%M%SZ}-bench0", at=self._at)
+        draft = MetaDraft(meta, session=f"{at:%Y%m%dT%H%M%SZ}-bench0", at=at)
         draft.inventory(self._rows, (), self._renames)
-        mark = draft.commit(
-            self._stream, content=self.content, kind="end", blobs=self._vault.blobs, sha_of=self._stream.sha_of
-        )
-        self.meta, self.content = self._stream.sha_of(mark), self._stream.sha_of(self.content)
-        self._open.__exit__(None, None, None)
+        return draft
 
 
 def replace_path(path: str, end: str, extension: str) -> str:

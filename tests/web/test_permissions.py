@@ -172,7 +172,7 @@ def test_an_earlier_place_in_a_hidden_folder_is_not_named(desk: Desk, emulator: 
         body = {"paths": [f"{ROOT}{OPEN}/returned"], "at": oldest_hidden}
         refused = person.post("/api/restores", body)
         assert (refused.status_code, "SECRET" in refused.text) == (404, False)
-        told = person.json("/api/changes")
+        told = person.json("/api/changes")["changes"]
         assert [each for each in told if "SECRET" in str(each)] == []
 
 

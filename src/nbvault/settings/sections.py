@@ -332,6 +332,7 @@ class WebSection(_Section):
 
     `proxies` are the addresses (or networks) of reverse proxies whose ``X-Forwarded-*`` headers are believed; `address`
     is where people reach the page. What a person may read is asked anew after `access_s`, the vault after `refresh_s`.
+    A page that waits longer than `patience_s` for the workspace says how far it is instead.
     """
 
     sign_in: SignIn = SignIn.AUTO
@@ -341,6 +342,7 @@ class WebSection(_Section):
     restorers: tuple[str, ...] = ("*",)
     administrators: tuple[str, ...] = ("admins",)
     access_s: Seconds = 300.0
+    patience_s: Seconds = 0.2
     refresh_s: Seconds = 60.0
     requests_per_second: Rate = 30.0
     oidc_issuer: WebAddress = ""

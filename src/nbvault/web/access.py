@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
+from typing import Any, Protocol
 
 from nbvault.clock import Clock
 from nbvault.errors import AuthenticationError, NbvaultError
 from nbvault.model import DIRECTORY, REPO, ListedObject
 from nbvault.recovery.plan import parent_of
+from nbvault.web.patience import WORKSPACE, in_time, unknown, went_on
 from nbvault.web.refusals import CannotSay, NotSignedIn
 from nbvault.web.viewer import Viewer
 from nbvault.web.workspaces import Workspaces
@@ -27,6 +29,8 @@ GRACE_S = 3600.0
 # Folders whose listings are kept, of all viewers together.
 KEPT = 20_000
 SERVICE = ""
+# Of so many folders at most, those above are asked at the same time.
+AHEAD = 3
 
 
 class Shown(Protocol):
@@ -95,6 +99,9 @@ class _Kept:
 class Access:
     """Answers who may see what; for one event loop.
 
+    Where a request has a limit (`patience`) and the workspace takes longer, whoever asks is told how far it is, and
+    the asking goes on: asked again, most is known.
+
     Args:
         root: The backed-up root; nothing above it is asked for.
         keep_s: For so long an answer is not asked for again.
@@ -112,70 +119,155 @@ class Access:
         """Whether a notebook that is or was at a path may be shown.
 
         Raises:
+            StillAsking: the workspace has not said yet.
             CannotSay: the workspace does not answer, and nothing is known from before.
             NotSignedIn: the viewer's token is not accepted.
         """
-        return viewer.sees_all or (await self._sight(viewer, parent_of(path))).shows(object_id)
+        if viewer.sees_all:
+            return True
+        folder = parent_of(path)
+        return object_id in (await self._shown(viewer, {folder: frozenset((object_id,))}))[folder]
 
     async def visible(self, viewer: Viewer, notebooks: Sequence[Shown]) -> list[bool]:
         """The same for many at once."""
         if viewer.sees_all:
             return [True] * len(notebooks)
-        sights = await self._sights(viewer, {parent_of(each.path) for each in notebooks})
-        return [sights[parent_of(each.path)].shows(each.object_id) for each in notebooks]
+        wanted: dict[str, set[int]] = {}
+        for each in notebooks:
+            wanted.setdefault(parent_of(each.path), set()).add(each.object_id)
+        shown = await self._shown(viewer, {folder: frozenset(ids) for folder, ids in wanted.items()})
+        return [each.object_id in shown[parent_of(each.path)] for each in notebooks]
 
     async def may_enter(self, viewer: Viewer, folder: str) -> bool:
         """Whether a folder may be named and looked into."""
         if viewer.sees_all:
             return True
-        if folder.rstrip("/") == self._root:
-            return not (await self._sight(viewer, self._root)).is_blind
-        above = await self._sight(viewer, parent_of(folder))
-        return above.shows_folder(folder) or not (await self._sight(viewer, folder)).is_blind
+        return await in_time(self._may_enter(viewer, folder.rstrip("/") or "/"), WORKSPACE, unknown)
 
     async def folders(self, viewer: Viewer, above: str, folders: Sequence[str]) -> list[str]:
         """Those of the folders directly in ``above`` that may be named."""
         if viewer.sees_all:
             return list(folders)
-        sight = await self._sight(viewer, above)
+        sight = await in_time(self._sight(viewer, above), WORKSPACE, unknown)
         return [folder for folder in folders if sight.shows_folder(folder)]
 
-    async def _sights(self, viewer: Viewer, folders: set[str]) -> dict[str, Sight]:
-        ordered = sorted(folders)
-        found = await asyncio.gather(*(self._sight(viewer, folder) for folder in ordered))
-        return dict(zip(ordered, found, strict=True))
+    async def _may_enter(self, viewer: Viewer, folder: str) -> bool:
+        if folder == self._root:
+            return not (await self._sight(viewer, self._root)).is_blind
+        above = await self._sight(viewer, parent_of(folder))
+        return above.shows_folder(folder) or not (await self._sight(viewer, folder)).is_blind
+
+    async def _shown(self, viewer: Viewer, wanted: Mapping[str, frozenset[int]]) -> dict[str, frozenset[int]]:
+        """Of the objects wanted in each folder, those that may be shown."""
+        told = {folder: self._known(viewer, folder, ids) for folder, ids in wanted.items()}
+        found = {folder: known for folder, known in told.items() if known is not None}
+        rest = sorted(wanted.keys() - found.keys())
+        if rest:
+
+            async def ask() -> list[frozenset[int]]:
+                # For a few, the folders above are asked at the same time: that saves waiting, and costs little.
+                ahead = [each for folder in rest if len(rest) <= AHEAD for each in self._way(folder)]
+                for each in ahead:
+                    if self._fresh(viewer, each) is None:
+                        self._begin(viewer, each)
+                return await asyncio.gather(*(self._shown_in(viewer, folder, wanted[folder]) for folder in rest))
+
+            def far() -> tuple[int, int]:
+                return sum(self._fresh(viewer, folder) is not None for folder in wanted), len(wanted)
+
+            found |= zip(rest, await in_time(ask(), WORKSPACE, far), strict=True)
+        return found
+
+    def _known(self, viewer: Viewer, folder: str, ids: frozenset[int]) -> frozenset[int] | None:
+        """The answer where the common case can be told at once: everything is shown, and so are the folders above."""
+        theirs = self._fresh(viewer, folder)
+        if theirs is None or not ids <= theirs.ids:
+            return None
+        above = self._way(folder)[:-1]
+        above += [parent_of(folder)] if parent_of(folder) not in above else []
+        for each, below in pairwise(above):
+            listing = self._fresh(viewer, each)
+            if listing is None or below not in listing.folders:
+                return None
+        return ids
+
+    async def _shown_in(self, viewer: Viewer, folder: str, ids: frozenset[int]) -> frozenset[int]:
+        """Of some objects of a folder, those that may be shown. The viewer's own listing of it mostly says it all.
+
+        The folder right above is not asked then: it seldom has others below it, and those further up are asked once
+        for many.
+        """
+        if not self._is_inside(folder):
+            return frozenset()
+        if folder != self._root:
+            if not await self._leads_to(viewer, parent_of(folder)):
+                return frozenset()
+            if ids <= (await self._listing(viewer, folder)).ids:
+                return ids
+        sight = await self._sight(viewer, folder)
+        return frozenset(each for each in ids if sight.shows(each))
 
     async def _sight(self, viewer: Viewer, folder: str) -> Sight:
         """What the viewer may see in a folder. Those above are asked first: most are closed, or open, as a whole."""
         folder = folder.rstrip("/") or "/"
-        if folder != self._root and not folder.startswith(self._root.rstrip("/") + "/"):
+        if not self._is_inside(folder) or not await self._leads_to(viewer, folder):
             return BLIND
-        above: Sight | None = None
-        if folder != self._root:
-            above = await self._sight(viewer, parent_of(folder))
-            if folder in above.present_folders and folder not in above.folders:
-                return BLIND
         theirs = await self._listing(viewer, folder)
         if theirs is _CLOSED:
             return BLIND
         ours = await self._listing(None, folder)
         if not theirs.there:
-            gone = not ours.there and above is not None
-            return Sight(rest=above.rest) if gone and above is not None else BLIND
+            gone = not ours.there and folder != self._root
+            return Sight(rest=(await self._sight(viewer, parent_of(folder))).rest) if gone else BLIND
         whole = ours is not _CLOSED and ours.there and theirs.ids >= ours.ids
         return Sight(theirs.ids, theirs.folders, whole, ours.ids, ours.folders)
 
+    async def _leads_to(self, viewer: Viewer, folder: str) -> bool:
+        """Whether no folder on the way from the root hides the next one from the viewer."""
+        if folder == self._root:
+            return True
+        above = parent_of(folder)
+        if not await self._leads_to(viewer, above):
+            return False
+        if folder in (await self._listing(viewer, above)).folders:
+            return True
+        return folder not in (await self._listing(None, above)).folders
+
+    def _is_inside(self, folder: str) -> bool:
+        return folder == self._root or folder.startswith(self._root.rstrip("/") + "/")
+
+    def _way(self, folder: str) -> list[str]:
+        """The folders from the root to this one, but for the one right above it; none outside the root."""
+        if not self._is_inside(folder):
+            return []
+        found = [folder]
+        while found[-1] != self._root:
+            found.append(parent_of(found[-1]))
+        return [each for place, each in enumerate(found) if place != 1 or each == self._root][::-1]
+
+    def _fresh(self, viewer: Viewer | None, folder: str) -> Listing | None:
+        kept = self._kept.get((viewer.key if viewer else SERVICE, folder))
+        return kept.listing if kept and self._clock.monotonic() - kept.at_s < self._keep_s else None
+
     async def _listing(self, viewer: Viewer | None, folder: str) -> Listing:
         """A folder as somebody sees it, or the service (None); asked once for all who want to know at the same time."""
-        key = (viewer.key if viewer else SERVICE, folder)
-        kept = self._kept.get(key)
-        if kept and self._clock.monotonic() - kept.at_s < self._keep_s:
-            return kept.listing
-        if key not in self._asking:
-            self._asking[key] = asyncio.ensure_future(self._ask(viewer, folder, key))
-            self._asking[key].add_done_callback(lambda _: self._asking.pop(key, None))
+        if (found := self._fresh(viewer, folder)) is not None:
+            return found
         # Whoever leaves must not take the answer away from the others.
-        return await asyncio.shield(self._asking[key])
+        return await asyncio.shield(self._begin(viewer, folder))
+
+    def _begin(self, viewer: Viewer | None, folder: str) -> asyncio.Future[Listing]:
+        key = (viewer.key if viewer else SERVICE, folder)
+        if key in self._asking:
+            return self._asking[key]
+
+        def answered(asked: asyncio.Future[Any]) -> None:
+            self._asking.pop(key, None)
+            went_on(asked)
+
+        asking = self._asking[key] = asyncio.ensure_future(self._ask(viewer, folder, key))
+        asking.add_done_callback(answered)
+        return asking
 
     async def _ask(self, viewer: Viewer | None, folder: str, key: tuple[str, str]) -> Listing:
         try:

@@ -18,9 +18,10 @@ from nbvault import __version__
 from nbvault.errors import ConfigurationError, NbvaultError
 from nbvault.settings import SignIn
 from nbvault.web.guard import CSRF_FIELD, BodyTooLarge, Guard
+from nbvault.web.patience import StillAsking
 from nbvault.web.refusals import NotAllowed, NotThere, Refusal, TooFast, status_of
 from nbvault.web.routes import api, browse, doors, restore, status, trail
-from nbvault.web.show import HERE, error_page, site_of, viewer_of
+from nbvault.web.show import HERE, error_page, is_part, page, site_of, viewer_of
 from nbvault.web.site import Site, way_of
 
 _log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def create_app(site: Site, *, hosts: frozenset[str], https: bool) -> ASGIApp:
     way = way_of(site.settings)
     app.state.site, app.state.https, app.state.signs_out = site, https, way is SignIn.OIDC
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    for router in (doors.router, status.router, browse.router, restore.router, trail.router, api.router):
+    for router in (doors.router, status.router, browse.router, restore.router, trail.router, api.router, api.asks):
         app.include_router(router)
     app.include_router(trail.json_router, responses=api.RESPONSES)
     if way is SignIn.OIDC:
@@ -93,6 +94,7 @@ def create_app(site: Site, *, hosts: frozenset[str], https: bool) -> ASGIApp:
         clock=site.clock,
         seal=site.seal,
         https=https,
+        patience_s=site.settings.web.patience_s,
     )
 
 
@@ -135,6 +137,8 @@ class Invalid(Refusal):
 
 
 def _answer(request: Request, error: NbvaultError) -> Response:
+    if isinstance(error, StillAsking):
+        return _still_asking(request, error)
     status_code = status_of(error)
     if request.url.path.startswith("/api/"):
         made: Response = JSONResponse({"error": error.message, "hint": error.hint or None}, status_code)
@@ -143,3 +147,14 @@ def _answer(request: Request, error: NbvaultError) -> Response:
     if isinstance(error, TooFast):
         made.headers["retry-after"] = str(int(error.wait_s) + 1)
     return made
+
+
+def _still_asking(request: Request, error: StillAsking) -> Response:
+    """How far the asking is; whoever looks comes again by itself."""
+    if request.url.path.startswith("/api/"):
+        told = {"asking": error.message, "done": error.done, "total": error.total}
+        return JSONResponse(told, error.status, {"retry-after": "1"})
+    again = str(request.url.replace(scheme="", netloc=""))
+    name = "asking_part.html" if is_part(request) else "asking.html"
+    target = request.headers.get("hx-target", "results")
+    return page(request, name, status=error.status, error=error, again=again, target=target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from nbvault.clock import Clock
 from nbvault.errors import ConfigurationError, NbvaultError, SessionInterrupted
 from nbvault.gitstore.reader import BlobReader
-from nbvault.gitstore.restores import opened_restores
+from nbvault.gitstore.restores import BRANCH, RestoreBranch, opened_restores
 from nbvault.model import NotebookFormat
 from nbvault.paths import extension_of
 from nbvault.recovery.carry import Prepared
@@ -30,7 +30,8 @@ from nbvault.restoring import restorer_on
 from nbvault.settings import Settings
 from nbvault.web import cells
 from nbvault.web.access import Access
-from nbvault.web.library import Library, Opened, Place, Source, compared
+from nbvault.web.library import Kept, Library, Opened, Place, Source, compared
+from nbvault.web.patience import VAULT, in_time, unknown
 from nbvault.web.refusals import NotAllowed, NotThere, no_notebook
 from nbvault.web.tasks import Kind, Stage, Task, Tasks
 from nbvault.web.viewer import Role, Viewer
@@ -96,6 +97,9 @@ class Deeds:
         self._tasks = tasks
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        # What has its receipt stays as it is.
+        self._lists: Kept[list[Record]] = Kept(4)
+        self._receipts: Kept[Record] = Kept(4 * RECEIPTS, worth=lambda record: record.status is not None)
 
     # --- restore -----------------------------------------------------------------------------------------------------
 
@@ -109,8 +113,7 @@ class Deeds:
         _must_restore(viewer)
         if not request.paths or len(request.paths) > MOST_PATHS:
             raise ConfigurationError(f"Choose between one and {MOST_PATHS:,} notebooks or folders.")
-        for path in request.paths:
-            await self._check_known(viewer, path)
+        await asyncio.gather(*(self._check_known(viewer, path) for path in request.paths))
         title = f"Restore {request.paths[0]}" + (f" and {len(request.paths) - 1} more" if request.paths[1:] else "")
         request = await self._this_one(viewer, request)
 
@@ -166,9 +169,14 @@ class Deeds:
             task.total = len(planned.prepared.entries)
             task.words = "Saving what is there, writing, reading back"
             snapshot = self._warm.refresh()
-            with self._restorer(viewer, snapshot) as restorer:
-                restorer.done = lambda: _count(task)
-                receipt = restorer.apply(planned.prepared)
+            try:
+                with self._restorer(viewer, snapshot) as restorer:
+                    restorer.done = lambda: _count(task)
+                    receipt = restorer.apply(planned.prepared)
+            finally:
+                # Whoever looks at the list of restores finds this one; without the remote it comes a little later.
+                with suppress(NbvaultError):
+                    self._warm.refresh()
             task.done = task.total
             return receipt
 
@@ -180,7 +188,7 @@ class Deeds:
         Raises:
             NotThere: there is none, or it is somebody else's, or names what may not be seen.
         """
-        record = await run_in_threadpool(self._record, restore)
+        record = await in_time(run_in_threadpool(self._record, restore), VAULT, unknown)
         if record is None or not self._is_own(viewer, record):
             raise NotThere(f"You have made no restore {restore}.")
         if not await self._library.may_see_all(viewer, about_entries(record.intent.entries)):
@@ -189,7 +197,8 @@ class Deeds:
 
     async def records(self, viewer: Viewer) -> list[Record]:
         """The viewer's last restores, newest first; an administrator's are everybody's."""
-        found = await run_in_threadpool(self._records)
+        snapshot = self._library.snapshot
+        found = await in_time(run_in_threadpool(self._records, snapshot), VAULT, unknown)
         own = [record for record in found if self._is_own(viewer, record)]
         return [r for r in own if await self._library.may_see_all(viewer, about_entries(r.intent.entries))]
 
@@ -197,17 +206,26 @@ class Deeds:
         return viewer.may(Role.ADMINISTRATOR) or record.intent.by.casefold() == viewer.name.casefold()
 
     def _record(self, restore: str) -> Record | None:
-        with self._branch() as branch:
-            return read_record(branch, restore) if restore in branch.ids() else None
+        if found := self._receipts.peek(restore):
+            return found
+        # Somebody may have made it elsewhere since the last look at the remote.
+        return self._record_in(self._library.snapshot, restore) or self._record_in(self._warm.refresh(), restore)
 
-    def _records(self) -> list[Record]:
-        with self._branch() as branch:
-            return [read_record(branch, each) for each in reversed(branch.ids()[-RECEIPTS:])]
+    def _record_in(self, snapshot: Snapshot, restore: str) -> Record | None:
+        with opened_restores(snapshot.vault, clock=self._clock) as branch:
+            return self._read(branch, restore) if restore in branch.ids() else None
 
-    @contextmanager
-    def _branch(self) -> Iterator[Any]:
-        with opened_restores(self._warm.refresh().vault, clock=self._clock) as branch:
-            yield branch
+    def _records(self, snapshot: Snapshot) -> list[Record]:
+        """As of the last look at the remote, which is every `web.refresh_s`, and after each restore of the page."""
+
+        def read() -> list[Record]:
+            with opened_restores(snapshot.vault, clock=self._clock) as branch:
+                return [self._read(branch, each) for each in reversed(branch.ids()[-RECEIPTS:])]
+
+        return self._lists.get(snapshot.vault.refs.get(BRANCH, ""), read)
+
+    def _read(self, branch: RestoreBranch, restore: str) -> Record:
+        return self._receipts.get(restore, lambda: read_record(branch, restore))
 
     async def _this_one(self, viewer: Viewer, request: Request) -> Request:
         """A version of one notebook, wherever that was then, goes where the notebook is today.

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nbvault.clock import Clock
 from nbvault.errors import NbvaultError
+from nbvault.web import patience
 from nbvault.web.refusals import NotAllowed, TooFast
 from nbvault.web.signing import SignsIn
 from nbvault.web.viewer import Viewer
@@ -100,6 +101,7 @@ class Guard:
         hosts: As whom we may be addressed (``Host``); empty for any, behind a proxy that sees to it.
         rate: Requests a second of one viewer; 0 for no limit.
         refuse: Makes the answer to what is refused.
+        patience_s: How long a request that only looks may wait for the workspace.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class Guard:
         clock: Clock,
         seal: Seal,
         https: bool,
+        patience_s: float,
     ) -> None:
         self._app = app
         self._signs_in = signs_in
@@ -122,6 +125,7 @@ class Guard:
         self._buckets = Buckets(clock=clock)
         self._seal = seal
         self._https = https
+        self._patience_s = patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -143,6 +147,8 @@ class Guard:
         if path.startswith(OPEN):
             self._buckets.take(f"address {connection.client.host if connection.client else ''}", _SIGN_IN_RATE)
             return
+        if scope["method"] in _SAFE:
+            patience.begin(self._patience_s)
         viewer = await self._signs_in.viewer(connection)
         scope["viewer"] = viewer
         if self._rate:

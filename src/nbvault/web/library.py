@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
-from nbvault.errors import ConfigurationError
+from nbvault.errors import ConfigurationError, NbvaultError
 from nbvault.gitstore.reader import blob_sizes
 from nbvault.notebook import diff
 from nbvault.recovery.blame import Blame, blame
@@ -24,6 +27,7 @@ from nbvault.reporting.walk import NotebookChange, changes
 from nbvault.web import cells
 from nbvault.web.access import Access
 from nbvault.web.catalogue import Item, Query, State
+from nbvault.web.patience import VAULT, in_time, unknown, went_on
 from nbvault.web.refusals import NotThere, no_notebook
 from nbvault.web.viewer import Viewer
 from nbvault.web.warm import Snapshot, WarmVault
@@ -33,7 +37,11 @@ MOST_CHANGES = 10_000
 # So many candidates are asked about at once, and so many at most for one answer.
 _PART = 200
 _AT_MOST = 5_000
+# Larger ones are read again: two hundred of these are 20 MB.
+_KEPT_BYTES = 100_000
+_AHEAD_AT_ONCE = 2
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -98,11 +106,17 @@ class Source:
 
 
 class Kept(Generic[T]):
-    """The last answers by their question; safe to use from several threads."""
+    """The last answers by their question; safe to use from several threads. What several want at once is made once.
 
-    def __init__(self, most: int) -> None:
+    Args:
+        worth: Whether an answer is to be kept.
+    """
+
+    def __init__(self, most: int, *, worth: Callable[[T], bool] = lambda _: True) -> None:
         self._most = most
+        self._worth = worth
         self._known: OrderedDict[Any, T] = OrderedDict()
+        self._making: dict[Any, Future[T]] = {}
         self._lock = threading.Lock()
 
     def get(self, key: Any, make: Callable[[], T]) -> T:
@@ -111,12 +125,42 @@ class Kept(Generic[T]):
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-        made = make()
+            making = self._making.get(key)
+            own = making is None
+            if making is None:
+                making = self._making[key] = Future()
+        return self._make(key, make, making) if own else making.result()
+
+    def peek(self, key: Any) -> T | None:
+        """What is known."""
         with self._lock:
-            self._known[key] = made
+            return self._known.get(key)
+
+    def _make(self, key: Any, make: Callable[[], T], making: Future[T]) -> T:
+        try:
+            made = make()
+        except BaseException as error:
+            with self._lock:
+                del self._making[key]
+            making.set_exception(error)
+            raise
+        with self._lock:
+            del self._making[key]
+            if self._worth(made):
+                self._known[key] = made
             while len(self._known) > self._most:
                 self._known.popitem(last=False)
+        making.set_result(made)
         return made
+
+
+async def _read(work: Callable[P, T], *values: P.args, **more: P.kwargs) -> T:
+    """Let a thread read from the vault, which may have to ask the Git server for it.
+
+    Raises:
+        StillAsking: it takes longer than the request may.
+    """
+    return await in_time(run_in_threadpool(work, *values, **more), VAULT, unknown)
 
 
 class Library:
@@ -130,6 +174,10 @@ class Library:
         self._views: Kept[cells.NotebookView] = Kept(50)
         self._diffs: Kept[cells.DiffView] = Kept(50)
         self._changes: Kept[list[NotebookChange]] = Kept(10)
+        self._blames: Kept[Blame] = Kept(20)
+        self._ahead = asyncio.Semaphore(_AHEAD_AT_ONCE)
+        self._reading: set[asyncio.Future[None]] = set()
+        self._data: Kept[bytes] = Kept(200, worth=lambda data: len(data) <= _KEPT_BYTES)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -204,11 +252,36 @@ class Library:
     async def changes(self, viewer: Viewer, query: changed.Query) -> list[NotebookChange]:
         """The changes that are meant and may be seen, newest first; the newest `MOST_CHANGES` of them are looked at."""
         snapshot = self.snapshot
-        found = await run_in_threadpool(
+        return await self._may_be_told(viewer, snapshot, await self._all_changes(snapshot, query))
+
+    async def some_changes(
+        self, viewer: Viewer, query: changed.Query, *, after: int = 0, most: int = PAGE
+    ) -> tuple[list[NotebookChange], int | None]:
+        """A page of the same, from the one numbered ``after`` on, and where the next page begins; None: nowhere.
+
+        Only as many are asked about as it takes to fill the page.
+        """
+        snapshot = self.snapshot
+        every = await self._all_changes(snapshot, query)
+        found: list[NotebookChange] = []
+        while after < len(every):
+            part = every[after : after + most - len(found)]
+            found += await self._may_be_told(viewer, snapshot, part)
+            after += len(part)
+            if len(found) == most:
+                return found, after if after < len(every) else None
+        return found, None
+
+    async def _all_changes(self, snapshot: Snapshot, query: changed.Query) -> list[NotebookChange]:
+        return await _read(
             lambda: self._changes.get(
                 (snapshot.tip, query), lambda: list(islice(changes(snapshot.vault, query), MOST_CHANGES))
             )
         )
+
+    async def _may_be_told(
+        self, viewer: Viewer, snapshot: Snapshot, found: Sequence[NotebookChange]
+    ) -> list[NotebookChange]:
         notebooks = snapshot.notebooks
 
         def place(change: NotebookChange) -> Place:
@@ -216,11 +289,12 @@ class Library:
             return Place(notebooks.present_path(owner) or change.path, owner)
 
         if viewer.sees_all:
-            return found
+            return list(found)
         today = [place(each) for each in found]
         then = [Place(each.path, where.object_id) for each, where in zip(found, today, strict=True)]
-        seen = zip(await self._access.visible(viewer, today), await self._access.visible(viewer, then), strict=True)
-        mine = [each for each, both in zip(found, seen, strict=True) if all(both)]
+        both = await self._access.visible(viewer, [*today, *then])
+        seen = zip(both[: len(found)], both[len(found) :], strict=True)
+        mine = [each for each, told in zip(found, seen, strict=True) if all(told)]
         known = await self.seen_paths(viewer, [each.old_path for each in mine if each.old_path])
         return [each if each.old_path in known else replace(each, old_path="", old_repo_path="") for each in mine]
 
@@ -228,11 +302,31 @@ class Library:
 
     async def history(self, viewer: Viewer, opened: Opened) -> list[Told]:
         """Its versions, newest first, across renames."""
-        versions = await run_in_threadpool(self._history, opened)
+        versions = await _read(self._history, opened)
         places = {each.path for each in versions} - {opened.path}
         known = await self._access.visible(viewer, [Place(path, opened.found.object_id) for path in sorted(places)])
         seen = {opened.path} | {path for path, is_seen in zip(sorted(places), known, strict=True) if is_seen}
         return [Told(each, each.path if each.path in seen else "") for each in versions]
+
+    def read_ahead(self, opened: Opened, versions: Sequence[Told]) -> None:
+        """Get what somebody who looks at a notebook's versions mostly wants next, while they look: the newest two."""
+
+        def read() -> None:
+            with suppress(NbvaultError):
+                found = [self._content(opened, each.version.commit)[0] for each in versions[:2] if each.has_content]
+                blobs = [each.blob for each in found if each]
+                opened.snapshot.vault.blobs.ensure(blobs)
+                for blob in blobs:
+                    self._bytes(opened, blob)
+
+        async def ahead() -> None:
+            async with self._ahead:
+                await run_in_threadpool(read)
+
+        reading = asyncio.ensure_future(ahead())
+        self._reading.add(reading)
+        reading.add_done_callback(self._reading.discard)
+        reading.add_done_callback(went_on)
 
     def _history(self, opened: Opened) -> list[Version]:
         snapshot, found = opened.snapshot, opened.found
@@ -243,20 +337,23 @@ class Library:
 
     async def source(self, opened: Opened, at: str = "") -> Source:
         """Its bytes in the last version, or at a moment; also of a deleted one."""
-        return await run_in_threadpool(self._source, opened, at)
+        return await _read(self._source, opened, at)
 
     def _source(self, opened: Opened, at: str) -> Source:
-        vault = opened.snapshot.vault
         content, label = self._content(opened, at)
-        if content is None:
-            return Source(None, b"", label)
-        ((_, data),) = vault.blobs.read([content.blob])
-        return Source(content, data, label)
+        return Source(content, self._bytes(opened, content.blob), label) if content else Source(None, b"", label)
+
+    def _bytes(self, opened: Opened, blob: str) -> bytes:
+        def read() -> bytes:
+            ((_, data),) = opened.snapshot.vault.blobs.read([blob])
+            return data
+
+        return self._data.get(blob, read)
 
     def _content(self, opened: Opened, at: str) -> tuple[Content | None, str]:
         snapshot, found = opened.snapshot, opened.found
         if at:
-            when = self._moments.get((snapshot.tip, at), lambda: moment(snapshot.vault, at))
+            when = self._moment(opened, at)
             stays = snapshot.notebooks.stays(found.object_id)
             return content_at(snapshot.vault, stays, when), when.label
         if found.row is None and found.stone is not None:
@@ -264,9 +361,17 @@ class Library:
             return Content(stone.path, stone.repo_path, stone.blob), "the last version before it was deleted"
         return content_now(snapshot.vault, found), "the last protected version"
 
+    def _moment(self, opened: Opened, at: str) -> Moment:
+        """What `moment` says; the versions that a page has just listed need not be looked up again."""
+        snapshot = opened.snapshot
+        listed = self._histories.peek((snapshot.tip, opened.found.object_id)) or []
+        if found := next((each for each in listed if each.commit == at), None):
+            return Moment(found.commit, found.session, at)
+        return self._moments.get((snapshot.tip, at), lambda: moment(snapshot.vault, at))
+
     async def view(self, opened: Opened, at: str = "") -> tuple[Source, cells.NotebookView]:
         """A version as cells."""
-        return await run_in_threadpool(self._view, opened, at)
+        return await _read(self._view, opened, at)
 
     def _view(self, opened: Opened, at: str) -> tuple[Source, cells.NotebookView]:
         source = self._source(opened, at)
@@ -275,7 +380,7 @@ class Library:
 
     async def compare(self, opened: Opened, old: str, new: str) -> tuple[Source, Source, cells.DiffView | None]:
         """Two versions side by side; without a difference where one is too large to be shown."""
-        return await run_in_threadpool(self._compare, opened, old, new)
+        return await _read(self._compare, opened, old, new)
 
     def _compare(self, opened: Opened, old: str, new: str) -> tuple[Source, Source, cells.DiffView | None]:
         one, other = self._source(opened, old), self._source(opened, new)
@@ -300,7 +405,8 @@ class Library:
                 raise NotThere(f"{opened.path} is too large to be shown line by line.", hint="Download it instead.")
             return blame(vault, opened.path, at=at, notebooks=opened.snapshot.notebooks)
 
-        return await run_in_threadpool(made)
+        # Kept, so that who asks again after a long one finds it.
+        return await _read(lambda: self._blames.get((opened.snapshot.tip, opened.found.object_id, at), made))
 
 
 def shown(source: Source) -> cells.NotebookView:

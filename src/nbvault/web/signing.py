@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -63,6 +64,7 @@ class People:
         self._section = section
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Identity]] = OrderedDict()
+        self._asking: dict[str, asyncio.Future[Identity]] = {}
 
     async def viewer(self, token: str) -> Viewer:
         """Whose token this is.
@@ -86,6 +88,14 @@ class People:
         at_s, known = self._known.get(key, (0.0, None))
         if known and now_s - at_s < self._section.access_s:
             return known
+        # A page and its parts come at the same time: the workspace is asked once.
+        if key not in self._asking:
+            self._asking[key] = asyncio.ensure_future(self._ask(token, key, known, at_s))
+            self._asking[key].add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(self._asking[key])
+
+    async def _ask(self, token: str, key: str, known: Identity | None, at_s: float) -> Identity:
+        now_s = self._clock.monotonic()
         try:
             found = await self._workspaces.ask(token, lambda workspace: workspace.me())
         except (AuthenticationError, Forbidden) as error:

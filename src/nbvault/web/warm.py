@@ -52,6 +52,8 @@ class WarmVault:
         self._snapshot: Snapshot | None = None
         self._trouble: NbvaultError | None = None
         self._refreshing = threading.Lock()
+        # When the last look that came to its end began.
+        self._looked_s = float("-inf")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look_after, name="nbvault-warm", daemon=True)
 
@@ -94,10 +96,16 @@ class WarmVault:
     def refresh(self) -> Snapshot:
         """The vault as the remote has it now; where that does not answer, as it was fetched last.
 
+        Who had to wait while another looked that began later gets what that one found.
+
         Raises:
             NbvaultError: as `Vault.refresh`.
         """
+        asked_s = self._clock.monotonic()
         with self._refreshing:
+            if self._snapshot is not None and self._looked_s > asked_s:
+                return self._snapshot
+            began_s = self._clock.monotonic()
             before = self._snapshot
             vault = self._next(before)
             notes: list[str] = []
@@ -118,7 +126,7 @@ class WarmVault:
                 stale = [problem.object_id for problem in vault.meta.problems if problem.stale]
                 made = Snapshot(vault, notebooks, Catalogue(notebooks, stale=stale), now, tuple(notes))
                 self._index_history(vault)
-            self._snapshot, self._trouble = made, None
+            self._snapshot, self._trouble, self._looked_s = made, None, began_s
             return made
 
     def _next(self, before: Snapshot | None) -> Vault:

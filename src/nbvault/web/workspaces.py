@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from nbvault.auth import AuthenticationManager
@@ -19,6 +19,9 @@ from nbvault.workspace.errors import DeadlineExceeded, ServerFault, Unreachable
 from nbvault.workspace.transport import Authenticator, ClientOptions
 
 KEPT = 100
+# Requests in flight: of all together, for the workspace counts them together, and of one person.
+AT_ONCE = 16
+EACH_AT_ONCE = 6
 # Somebody waits for these answers; a restore has the patience of the settings.
 LOOK_S = 5.0
 SILENT_S = 5.0
@@ -57,6 +60,7 @@ class OwnToken:
 class _Open:
     client: WorkspaceClient
     users: int = 0
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(EACH_AT_ONCE))
 
 
 class Workspaces:
@@ -72,6 +76,7 @@ class Workspaces:
         self._own = AuthenticationManager(settings, clock=clock)
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._opening = asyncio.Lock()
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._silent_until = float("-inf")
 
     def credentials(self, token: str) -> Authenticator:
@@ -89,16 +94,17 @@ class Workspaces:
     async def ask(self, token: str, question: Callable[[WorkspaceClient], Awaitable[T]]) -> T:
         """Ask the workspace as whoever has this token, and wait no longer than somebody at a page would.
 
-        Once it did not answer, it is left alone for some seconds: others would only wait for the same.
+        Only so many are asked at once, by all and by one person; waiting for one's turn does not count. Once it did
+        not answer, it is left alone for some seconds: others would only wait for the same.
 
         Raises:
             Silent: it does not answer, or did not just now.
             NbvaultError: what it answers.
         """
-        if self.is_silent:
-            raise Silent("The workspace does not answer.")
         try:
-            async with self.looking(token) as workspace:
+            async with self._turn(token) as workspace:
+                if self.is_silent:
+                    raise Silent("The workspace does not answer.")
                 return await asyncio.wait_for(question(workspace), LOOK_S)
         except (asyncio.TimeoutError, Unreachable, ServerFault, DeadlineExceeded) as error:
             self._silent_until = self._clock.monotonic() + SILENT_S
@@ -110,16 +116,13 @@ class Workspaces:
         return self._clock.monotonic() < self._silent_until
 
     @asynccontextmanager
-    async def looking(self, token: str) -> AsyncIterator[WorkspaceClient]:
-        """A client that does not wait long, as whoever has this token; empty for the service itself.
-
-        Raises:
-            NbvaultError: it cannot be opened.
-        """
+    async def _turn(self, token: str) -> AsyncIterator[WorkspaceClient]:
+        """A client that does not wait long, as whoever has this token; empty for the service itself."""
         found = await self._get(token)
         found.users += 1
         try:
-            yield found.client
+            async with found.turns, self._turns:
+                yield found.client
         finally:
             found.users -= 1
             await self._close_idle()

@@ -19,6 +19,7 @@ from nbvault.web.catalogue import Query as Wanted
 from nbvault.web.catalogue import State
 from nbvault.web.deeds import Compared, Planned, Searched
 from nbvault.web.library import PAGE
+from nbvault.web.patience import ASKING
 from nbvault.web.refusals import checked_place
 from nbvault.web.routes.browse import At, Path, Text, attachment, opened
 from nbvault.web.routes.restore import own_task
@@ -44,6 +45,8 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     code: {"model": Failure, "description": words} for code, words in _WORDS.items()
 }
 router = APIRouter(prefix="/api", tags=["nbvault"], responses=RESPONSES)
+# What they answer depends on what the caller may see, and the workspace may take its time to say that.
+asks = APIRouter(prefix="/api", tags=["nbvault"], responses={**RESPONSES, **ASKING})
 
 
 class _Body(BaseModel):
@@ -102,7 +105,7 @@ async def numbers(request: Request) -> Answer:
     return metrics(site_of(request).watch.seen)
 
 
-@router.get("/notebooks")
+@asks.get("/notebooks")
 async def notebooks(
     request: Request,
     *,
@@ -122,14 +125,14 @@ async def notebooks(
     return {"notebooks": [item.as_json() for item in found.items], "after": found.after}
 
 
-@router.get("/tree")
+@asks.get("/tree")
 async def tree(request: Request, folder: Path = "", state: State = State.LIVING) -> Answer:
     """The folders and notebooks directly in a folder; empty for the root."""
     folders, items = await site_of(request).library.folder(viewer_of(request), folder, state=state)
     return {"folders": folders, "notebooks": [item.as_json() for item in items]}
 
 
-@router.get("/history")
+@asks.get("/history")
 async def history(request: Request, path: Path) -> list[Answer]:
     """The versions of a notebook, newest first, across renames; as `nbvault history --json`."""
     library = site_of(request).library
@@ -137,7 +140,7 @@ async def history(request: Request, path: Path) -> list[Answer]:
     return [told.as_json() for told in await library.history(viewer_of(request), found)]
 
 
-@router.get("/source")
+@asks.get("/source")
 async def source(request: Request, path: Path, at: At = "") -> Answer:
     """The source of a version as text; `GET /api/download` gives its bytes."""
     found = await opened(request, path)
@@ -146,14 +149,14 @@ async def source(request: Request, path: Path, at: At = "") -> Answer:
     return {"path": found.path, "version": made.label, "text": text, "large": made.is_large}
 
 
-@router.get("/download", response_class=Response)
+@asks.get("/download", response_class=Response)
 async def download(request: Request, path: Path, at: At = "") -> Response:
     """The bytes of a version."""
     found = await opened(request, path)
     return attachment(found, await site_of(request).library.source(found, at))
 
 
-@router.get("/diff")
+@asks.get("/diff")
 async def difference(
     request: Request,
     path: Path,
@@ -171,7 +174,7 @@ async def difference(
     return to_json(diff(before, after or cells.parsed(None, b"", like=before)))
 
 
-@router.get("/blame")
+@asks.get("/blame")
 async def blame(request: Request, path: Path, at: At = "") -> list[Answer]:
     """Who wrote each line."""
     library, viewer = site_of(request).library, viewer_of(request)
@@ -219,7 +222,7 @@ async def apply(request: Request, task_id: str) -> Answer:
     return site_of(request).to_do.apply(viewer_of(request), found).as_json()
 
 
-@router.get("/tasks")
+@asks.get("/tasks")
 async def tasks(request: Request) -> list[Answer]:
     """What you have under way, or had an hour ago, newest first."""
     site, viewer = site_of(request), viewer_of(request)
@@ -227,7 +230,7 @@ async def tasks(request: Request) -> list[Answer]:
     return [task.as_json() for task in found if await site.library.may_see_all(viewer, task.about)]
 
 
-@router.get("/tasks/{task_id}")
+@asks.get("/tasks/{task_id}")
 async def task(request: Request, task_id: str) -> Answer:
     """How far a task is, and its result: a receipt, a comparison, or what was found."""
     found = await own_task(request, task_id)
@@ -250,7 +253,7 @@ async def _result(request: Request, task: Task) -> Any:
     return None
 
 
-@router.get("/restores")
+@asks.get("/restores")
 async def restores(request: Request) -> list[Answer]:
     """Your last restores; an administrator's are everybody's."""
     found = await site_of(request).to_do.records(viewer_of(request))
@@ -267,7 +270,7 @@ async def restores(request: Request) -> list[Answer]:
     ]
 
 
-@router.get("/restores/{restore}")
+@asks.get("/restores/{restore}")
 async def receipt(request: Request, restore: str) -> Answer:
     """What a restore did."""
     record = await site_of(request).to_do.record(viewer_of(request), restore)
@@ -287,7 +290,7 @@ async def sessions(request: Request, limit: Annotated[int, Query(ge=1, le=400)] 
     return [session_json(row, words=False) for row in rows]
 
 
-@router.get("/sessions/{session}")
+@asks.get("/sessions/{session}")
 async def session(request: Request, session: str) -> Answer:
     """One session, with what it complained about and the problems that are open now, as far as you may see them."""
     site, viewer = site_of(request), viewer_of(request)

@@ -67,6 +67,7 @@ async def notebook(request: Request, path: Path) -> HTMLResponse:
     library = site_of(request).library
     found = await opened(request, path)
     versions = await library.history(viewer_of(request), found)
+    library.read_ahead(found, versions)
     return page(request, "notebook.html", opened=found, versions=versions, asked=path)
 
 

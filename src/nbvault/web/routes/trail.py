@@ -2,73 +2,120 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, Response
 
 from nbvault.alerting import open_alerts, recent_alerts, try_channel
 from nbvault.auditing import Entry, as_csv, as_json_lines, list_events
-from nbvault.clock import iso
 from nbvault.monitoring.audit import Filter
 from nbvault.reporting.details import Detailed
 from nbvault.reporting.query import Query as Wanted
 from nbvault.reporting.query import time_given
 from nbvault.reporting.tables import to_csv
-from nbvault.reporting.walk import NotebookChange
+from nbvault.web.library import MOST_CHANGES
+from nbvault.web.patience import ASKING
 from nbvault.web.refusals import NotAllowed, checked_place
 from nbvault.web.routes.browse import Path, Text
-from nbvault.web.show import page, site_of, viewer_of
+from nbvault.web.show import is_part, page, site_of, viewer_of
 from nbvault.web.viewer import Role, Viewer
 
 router = APIRouter(include_in_schema=False)
 json_router = APIRouter(prefix="/api", tags=["nbvault"])
 CHANNELS = ("email", "slack", "teams")
 EVENTS = 300
+SHOWN = 100
+MOST_TOTALS = 30
 Form_ = Annotated[str, Query(alias="format", max_length=10)]
 
 
-async def asked(request: Request, *, since: str, until: str, author: str, place: str) -> list[NotebookChange]:
-    """The changes of a period that the viewer may see, newest first; without a period, of the last week."""
-    site = site_of(request)
-    now = site.clock.now()
-    start = since or ("" if until else iso(now - timedelta(days=7)))
-    query = Wanted.of_texts(since=start, until=until, now=now, author=author, place=checked_place(place))
-    return await site.library.changes(viewer_of(request), query)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which changes somebody asks for, as texts; without a period, those of the last week."""
+
+    since: str = ""
+    until: str = ""
+    author: str = ""
+    place: str = ""
+
+    def query(self, now: datetime) -> Wanted:
+        """The same for the vault.
+
+        Raises:
+            ConfigurationError: a time is none, or the pattern is too wild.
+        """
+        # A week begins with a day, so that all who ask on one day ask the same.
+        since = self.since or ("" if self.until else f"{now - timedelta(days=7):%Y-%m-%d}")
+        return Wanted.of_texts(
+            since=since, until=self.until, now=now, author=self.author, place=checked_place(self.place)
+        )
+
+    def as_dict(self) -> dict[str, str]:
+        """The texts by their names in addresses."""
+        return asdict(self)
+
+
+def asked(since: Text = "", until: Text = "", author: Text = "", place: Path = "") -> Asked:
+    """What the query of an address asks for."""
+    return Asked(since, until, author, place)
+
+
+AskedFor = Annotated[Asked, Depends(asked)]
 
 
 @router.get("/changes")
 async def changes(
-    request: Request,
-    *,
-    since: Text = "",
-    until: Text = "",
-    author: Text = "",
-    place: Path = "",
-    form: Form_ = "",
+    request: Request, wanted: AskedFor, form: Form_ = "", after: Annotated[int, Query(ge=0, le=2**31)] = 0
 ) -> Response:
     """Who changed what: a day or a period, by person and folder, to look at or as a file."""
-    found = await asked(request, since=since, until=until, author=author, place=place)
+    site, viewer = site_of(request), viewer_of(request)
+    query = wanted.query(site.clock.now())
     if form == "csv":
-        text = "".join(to_csv(Detailed(each) for each in found))
+        every = await site.library.changes(viewer, query)
+        text = await run_in_threadpool(lambda: "".join(to_csv(Detailed(each) for each in every)))
         return _file(text, "changes.csv", "text/csv; charset=utf-8")
-    people: dict[str, int] = {}
-    for each in found:
-        people[each.author.name] = people.get(each.author.name, 0) + 1
-    busiest = sorted(people.items(), key=lambda pair: (-pair[1], pair[0]))[:20]
-    asked_for = {"since": since, "until": until, "author": author, "place": place}
-    return page(request, "changes.html", changes=found[:EVENTS], total=len(found), people=busiest, asked=asked_for)
+    found, more = await site.library.some_changes(viewer, query, after=after, most=SHOWN)
+    return page(request, "changes.html", changes=found, after=after, more=more, asked=wanted.as_dict())
 
 
-@json_router.get("/changes")
+@router.get("/changes/totals")
+async def totals(request: Request, wanted: AskedFor) -> HTMLResponse:
+    """How many changes by whom and where; asked for by itself, for everything in the period must be looked at."""
+    site = site_of(request)
+    found = await site.library.changes(viewer_of(request), wanted.query(site.clock.now()))
+    people = Counter(each.author.name for each in found)
+    folders = Counter(each.path.rpartition("/")[0] for each in found)
+    name = "changes_totals_part.html" if is_part(request) else "changes_totals.html"
+    shown: dict[str, Any] = {"people": _most(people), "folders": _most(folders), "total": len(found)}
+    return page(request, name, asked=wanted.as_dict(), most=MOST_TOTALS, looked_at=MOST_CHANGES, **shown)
+
+
+def _most(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_TOTALS]
+
+
+@json_router.get("/changes", responses=ASKING)
 async def changes_json(
-    request: Request, since: Text = "", until: Text = "", author: Text = "", place: Path = ""
-) -> list[dict[str, Any]]:
-    """Who changed what, newest first; without a period, in the last week. As `nbvault changes --json`."""
-    found = await asked(request, since=since, until=until, author=author, place=place)
-    return [each.as_json() for each in found]
+    request: Request,
+    wanted: AskedFor,
+    *,
+    after: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 500,
+) -> dict[str, Any]:
+    """Who changed what, newest first, as `nbvault changes --json`; without a period, in the last week.
+
+    `after` is where the next page begins, null if there is none.
+    """
+    site = site_of(request)
+    found, more = await site.library.some_changes(
+        viewer_of(request), wanted.query(site.clock.now()), after=after, most=limit
+    )
+    return {"changes": [each.as_json() for each in found], "after": more}
 
 
 def must_administer(viewer: Viewer) -> None:

@@ -114,7 +114,15 @@
   document.addEventListener("htmx:sendError", function () { say("nbvault does not answer. Is the network there?"); });
   document.addEventListener("htmx:afterSwap", function () { tellTimes(document); countChosen(); });
 
+  // What the workspace has not said yet is asked for again.
+  function again() {
+    var box = document.querySelector("[data-again]");
+    if (!box) return;
+    setTimeout(function () { location.replace(box.dataset.again); }, 1000);
+  }
+
   tellTimes(document);
   countChosen();
   charts();
+  again();
 })();
