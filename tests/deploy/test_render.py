@@ -129,6 +129,12 @@ def test_only_what_this_version_can_do() -> None:
     assert "apps" in parsed(later, "resources/platform.yml")["resources"]
 
 
+def test_the_token_of_who_is_at_the_page_reaches_notebooks_and_nothing_else() -> None:
+    """The app asks for user authorization for the workspace's folders alone: no SQL, no files, no secrets."""
+    (app,) = parsed(render(DeployPlan(commands=LATER)), "resources/platform.yml")["resources"]["apps"].values()
+    assert app["user_api_scopes"] == ["workspace.workspace"]
+
+
 def test_secrets_are_where_they_are_kept() -> None:
     """A cluster gets a variable from the scope; nothing rendered holds anything but the name of a secret."""
     made = render(DeployPlan(commands=NOW, scope="vault-secrets"))

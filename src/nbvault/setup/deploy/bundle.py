@@ -17,6 +17,8 @@ _KEY = "nbvault"
 _WHEELS = "../dist/*.whl"
 _CLUSTER = "nbvault"
 _ENVIRONMENT = "nbvault"
+# What the token of a person at the page may do: see and import that person's notebooks. Who it is, is always told.
+_SCOPES = ["workspace.workspace"]
 
 
 class Planned(NamedTuple):
@@ -114,7 +116,8 @@ def platform_yml(plan: DeployPlan) -> Data:
             }
         }
     if "serve" in plan.commands:
-        resources["apps"] = {_KEY: {"name": "nbvault", "source_code_path": "../app", "description": "nbvault"}}
+        app = {"name": "nbvault", "source_code_path": "../app", "description": "nbvault", "user_api_scopes": _SCOPES}
+        resources["apps"] = {_KEY: app}
     return {"resources": resources}
 
 
