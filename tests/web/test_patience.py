@@ -82,7 +82,7 @@ def test_what_the_git_server_is_asked_for_comes_too(hasty: Page, emulator: Emula
         return bool(hasty.site.library._histories._known)
 
     until(look)
-    assert set(found) == {202}
+    assert (found[0], set(found) <= {200, 202}) == (202, True)
 
 
 def test_one_question_opens_a_notebook(behind_proxy: Page, emulator: Emulator) -> None:

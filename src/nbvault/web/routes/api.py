@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from nbvault.errors import ConfigurationError
@@ -95,8 +96,9 @@ async def me(request: Request) -> Answer:
 @router.get("/status")
 async def status(request: Request) -> Answer:
     """Whether the work of people is protected, and what runs now."""
-    watch = site_of(request).watch
-    return status_json(watch.seen, watch.running())
+    site = site_of(request)
+    running = await run_in_threadpool(site.watch.running)
+    return status_json(site.watch.seen, running, now=site.clock.now())
 
 
 @router.get("/metrics")

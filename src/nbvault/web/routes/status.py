@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -14,6 +15,7 @@ from nbvault.clock import iso
 from nbvault.model import Problem, Status
 from nbvault.state.store import SessionRow
 from nbvault.web.refusals import NotThere
+from nbvault.web.rhythm import Expected, next_session
 from nbvault.web.show import page, site_of, viewer_of
 from nbvault.web.viewer import Role, Viewer
 from nbvault.web.watch import Seen
@@ -88,8 +90,14 @@ def session_json(row: SessionRow, *, words: bool) -> dict[str, Any]:
     return found
 
 
-def status_json(seen: Seen, running: Sequence[SessionRow]) -> dict[str, Any]:
+def expected(seen: Seen, now: datetime) -> Expected | None:
+    """When the next session may be expected, by the last ones that ran for real."""
+    return next_session([row.started_at for row in seen.sessions if not row.metadata.get("dry_run")], now=now)
+
+
+def status_json(seen: Seen, running: Sequence[SessionRow], *, now: datetime) -> dict[str, Any]:
     """The state of things for the API."""
+    following = expected(seen, now)
     line, health = protection(seen), seen.health
     protected = health.protected if health else None
     proven = health.proven if health else None
@@ -99,6 +107,7 @@ def status_json(seen: Seen, running: Sequence[SessionRow]) -> dict[str, Any]:
         "protected": {"commit": protected.commit, "session": protected.session} if protected else None,
         "remote_reachable": health.remote.reachable if health else None,
         "proven_restorable_at": iso(proven.at) if proven else None,
+        "next_expected_at": iso(following.at) if following else None,
         "running": [session_json(row, words=False) for row in running],
     }
 
@@ -121,6 +130,7 @@ async def home(request: Request) -> HTMLResponse:
         good=good,
         judged=len(rows[:30]),
         counts_of=counts_of,
+        expected=expected(seen, site.clock.now()),
     )
 
 
