@@ -22,7 +22,7 @@ from nbvault.recovery.moments import moment
 from nbvault.recovery.needle import Needle
 from nbvault.recovery.past import Content
 from nbvault.recovery.plan import Action, Entry
-from nbvault.recovery.receipt import Receipt, Record, read_record
+from nbvault.recovery.receipt import Receipt, Record, Status, read_record
 from nbvault.recovery.restorer import Request, Restorer
 from nbvault.recovery.search import Match, search, search_all
 from nbvault.recovery.selection import Chosen, Item, Selection
@@ -97,9 +97,9 @@ class Deeds:
         self._tasks = tasks
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        # What has its receipt stays as it is.
+        # One that is complete stays as it is; any other one may be resumed, and then has another receipt.
         self._lists: Kept[list[Record]] = Kept(4)
-        self._receipts: Kept[Record] = Kept(4 * RECEIPTS, worth=lambda record: record.status is not None)
+        self._receipts: Kept[Record] = Kept(4 * RECEIPTS, worth=lambda record: record.status is Status.COMPLETE)
 
     # --- restore -----------------------------------------------------------------------------------------------------
 
