@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from importlib import import_module
 
 from nbvault.auth import AuthenticationManager
 from nbvault.clock import Clock, SystemClock
 from nbvault.gitstore.process import is_alive, this_process
-from nbvault.gitstore.restores import opened_restores
+from nbvault.gitstore.restores import BRANCH, RestoreBranch, opened_restores, unseen_restores
 from nbvault.gitstore.vault import Vault
 from nbvault.opening import opened_vault
 from nbvault.recovery.restorer import Restorer, Workspace
 from nbvault.settings import Settings
-from nbvault.workspace.client import WorkspaceClient
-from nbvault.workspace.transport import ClientOptions
 
 Connect = Callable[[], AbstractAsyncContextManager[Workspace]]
 
@@ -31,13 +31,22 @@ def opened_restorer(settings: Settings, *, say: Callable[[str], None]) -> Iterat
     """
     clock = SystemClock()
 
-    def connect() -> WorkspaceClient:
+    def connect() -> AbstractAsyncContextManager[Workspace]:
+        from nbvault.workspace.client import WorkspaceClient
+        from nbvault.workspace.transport import ClientOptions
+
         return WorkspaceClient(AuthenticationManager(settings), options=ClientOptions.of(settings), clock=clock)
 
-    with opened_vault(settings, say=say) as vault:
-        vault.refresh()
-        with restorer_on(vault, settings, connect, clock=clock) as restorer:
-            yield restorer
+    with opened_vault(settings, want_tree=False, say=say) as vault, ExitStack() as stack:
+        with ThreadPoolExecutor(2, thread_name_prefix="nbvault-beside") as beside:
+            # While the remote answers, what takes as long: the HTTP client is loaded, the branch's repository opened.
+            beside.submit(import_module, "nbvault.workspace.client")
+            opening = beside.submit(stack.enter_context, unseen_restores(vault, clock=clock))
+            vault.refresh()
+        vault.past.refuse_unless_in_force()
+        branch = opening.result()
+        branch.see(vault.refs.get(BRANCH, ""))
+        yield _restorer(vault, branch, settings, connect, clock=clock)
 
 
 @contextmanager
@@ -49,4 +58,8 @@ def restorer_on(vault: Vault, settings: Settings, connect: Connect, *, clock: Cl
     """
     vault.past.refuse_unless_in_force()
     with opened_restores(vault, clock=clock) as branch:
-        yield Restorer(vault, branch, connect, clock, this_process(settings.vault.path), is_alive)
+        yield _restorer(vault, branch, settings, connect, clock=clock)
+
+
+def _restorer(vault: Vault, branch: RestoreBranch, settings: Settings, connect: Connect, *, clock: Clock) -> Restorer:
+    return Restorer(vault, branch, connect, clock, this_process(settings.vault.path), is_alive)

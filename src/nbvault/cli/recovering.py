@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from nbvault.cli import output
 from nbvault.cli.output import number, shown
@@ -131,10 +129,13 @@ def _ask_about_changed(changed: Sequence[Entry]) -> bool:
 @contextmanager
 def _progress(total: int, *, hidden: bool) -> Iterator[Callable[[], None]]:
     """A bar on stderr, if that is a terminal."""
-    console = Console(stderr=True)
-    if hidden or not console.is_terminal or total < 2:
+    if hidden or not sys.stderr.isatty() or total < 2:
         yield lambda: None
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    console = Console(stderr=True)
     with Progress(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda: bar.advance(task)

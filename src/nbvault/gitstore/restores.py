@@ -48,6 +48,7 @@ class RestoreBranch:
         self._remote = remote
         self._clock = clock or SystemClock()
         self._ref = _WORK + secrets.token_hex(6)
+        self._kept: str | None = ""
         self.tip = ""
 
     @property
@@ -148,6 +149,8 @@ class RestoreBranch:
         self._keep(self.tip)
         now = self._clock.now()
         earliest = commit_info(self._git, self.tip).committed_at if self.tip else now
+        # Until it is known what became of it.
+        self._kept = None
         with FastImport(self._git) as stream:
             changes = [FileChange(f"{_FOLDER}/{restore}/{path}", stream.blob(data)) for path, data in files.items()]
             mark = stream.commit(
@@ -160,7 +163,9 @@ class RestoreBranch:
                 message=f"Restore {restore}: {subject}\n\nNbvault-Restore: {restore}\n",
                 changes=changes,
             )
-            return stream.sha_of(mark)
+            commit = stream.sha_of(mark)
+        self._kept = commit
+        return commit
 
     def _confirm(self, restore: str) -> None:
         """Believe the push only when the remote shows it, or others' commits on top that still hold our folder."""
@@ -176,11 +181,13 @@ class RestoreBranch:
     def _fetch(self) -> None:
         with fetch_turn(self._git.repo):
             self._remote.fetch([f"+{BRANCH}:{self._ref}"], depth=1)
-        self.tip = self._git.text("rev-parse", self._ref)
+        self.tip = self._kept = self._git.text("rev-parse", self._ref)
 
     def _keep(self, tip: str) -> None:
         """Let this process's ref say on what it builds, so that fast-import can go on from there."""
-        self._git.run("update-ref", *([self._ref, tip] if tip else ["-d", self._ref]))
+        if tip != self._kept:
+            self._git.run("update-ref", *([self._ref, tip] if tip else ["-d", self._ref]))
+            self._kept = tip
 
     def _refuse_if_closed(self, restore: str, own: set[str]) -> None:
         found = self.files(restore).get(RECEIPT, "")
@@ -206,15 +213,25 @@ def opened_restores(vault: Vault, *, clock: Clock | None = None) -> Iterator[Res
     Raises:
         ConfigurationError, AuthenticationError, RemoteUnreachable, GitError: it cannot be had.
     """
+    with unseen_restores(vault, clock=clock) as branch:
+        branch.see(vault.refs.get(BRANCH, ""))
+        yield branch
+
+
+@contextmanager
+def unseen_restores(vault: Vault, *, clock: Clock | None = None) -> Iterator[RestoreBranch]:
+    """The branch of an open vault, which may not have looked at the remote yet: `RestoreBranch.see` must come next.
+
+    Raises:
+        ConfigurationError, GitError: its repository cannot be made.
+    """
     folder = vault.git.repo / _FOLDER
     folder.mkdir(exist_ok=True)
     path, environment = folder / "cache.git", vault.git.base_environment
     with _in_use(folder / "in-use", alone=lambda: _tidy(Git(path, environment))):
         with fetch_turn(path):
             git = open_cache(path, url=vault.remote.url, base_environment=environment, clock=clock).git
-        branch = RestoreBranch(git, vault.remote.seen_from(git), clock=clock)
-        branch.see(vault.refs.get(BRANCH, ""))
-        yield branch
+        yield RestoreBranch(git, vault.remote.seen_from(git), clock=clock)
 
 
 @contextmanager

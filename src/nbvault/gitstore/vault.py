@@ -141,6 +141,16 @@ class Vault:
             return self.blob_at.get(repo_path, "")
         return blob_in(self.git, self.meta.content, repo_path) if self.meta.content else ""
 
+    def load_everything(self) -> None:
+        """Read now what was left out without `want_tree`.
+
+        Raises:
+            VaultError: the meta branch is damaged.
+        """
+        if not self.want_tree:
+            self.want_tree = True
+            self.load_tree()
+
     def load_tree(self) -> None:
         """Read the tree that the rows describe into `blob_at`."""
         rows, content = self.meta.rows, self.meta.content

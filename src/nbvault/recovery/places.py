@@ -10,7 +10,6 @@ from nbvault.inventory import Rows
 from nbvault.paths import workspace_path
 from nbvault.recovery.names import spellings
 from nbvault.recovery.notebooks import Notebooks
-from nbvault.recovery.selection import glob
 
 _WILD = re.compile(r"[*?]")
 
@@ -54,3 +53,10 @@ def path_of(notebooks: Notebooks) -> Callable[[str], str]:
     """What gives the workspace path of a repository path; empty for files that are no notebook's."""
     ours, root = files_of(notebooks), notebooks.root
     return lambda repo_path: workspace_path(root, repo_path) if repo_path in ours else ""
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """A pattern on workspace paths: ``*`` and ``?`` stay in a folder, ``**`` crosses folders."""
+    wildcards = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*|\*|\?)", pattern)
+    return re.compile("".join(wildcards.get(part) or re.escape(part) for part in parts), re.DOTALL)

@@ -297,7 +297,7 @@ async def _is_folder(workspace: Workspace, path: str) -> bool:
 
 def familiar(vault: Vault) -> Callable[[ListedObject], Known | None]:
     """What the vault knows of a listed notebook: its blob, if id, path and times are those of the last backup."""
-    rows, blob_at = vault.meta.rows, vault.blob_at
+    rows = vault.meta.rows
 
     def known(listed: ListedObject) -> Known | None:
         row = rows.get(listed.object_id)
@@ -305,6 +305,7 @@ def familiar(vault: Vault) -> Callable[[ListedObject], Known | None]:
             return None
         if (row.modified_at_ms, row.interactive_at_ms) != (listed.modified_at_ms, listed.interactive_at_ms):
             return None
-        return Known(blob_at[row.repo_path], extension_of(row.repo_path))
+        blob = vault.blob_of(row.repo_path)
+        return Known(blob, extension_of(row.repo_path)) if blob else None
 
     return known

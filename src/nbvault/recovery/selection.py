@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -12,12 +12,16 @@ from typing import NamedTuple, Protocol
 from nbvault.errors import ConfigurationError, VaultError
 from nbvault.gitstore.reader import TreeEntry, ls_tree
 from nbvault.gitstore.vault import Vault
+from nbvault.model import Row
 from nbvault.paths import decode, extension_of, folder_forms, join, relative
 from nbvault.recovery.moments import Moment, moment
 from nbvault.recovery.names import spellings
 from nbvault.recovery.notebooks import Found, Notebooks
+from nbvault.recovery.places import glob, ours
 from nbvault.recovery.versions import entries_at, files_of
 
+_FEW = 50
+"""So many single notebooks are looked up one by one."""
 _WILD = re.compile(r"[*?]")
 
 
@@ -85,6 +89,8 @@ def choose(vault: Vault, paths: Sequence[str], *, at: str = "", notebooks: Noteb
         ConfigurationError: a path never existed (names near ones) or not at that moment; no such moment; no backup yet.
         VaultError, RemoteUnreachable: the vault cannot tell.
     """
+    if len(paths) > _FEW:
+        vault.load_everything()
     notebooks = notebooks or Notebooks.of(vault)
     when = moment(vault, at) if at else None
     chooser = _Chooser(vault, notebooks, _Then(vault, notebooks, when) if when else _Now(vault, notebooks), when)
@@ -169,18 +175,30 @@ class _Now:
     def __init__(self, vault: Vault, notebooks: Notebooks) -> None:
         self._notebooks = notebooks
         self._vault = vault
-        rows = sorted(vault.meta.rows.values(), key=lambda row: row.since)
-        self._items = {
-            row.path: Item(row.path, vault.blob_at[row.repo_path], extension_of(row.repo_path)) for row in rows
-        }
+
+    @cached_property
+    def _items(self) -> dict[str, Item]:
+        self._vault.load_everything()
+        rows = sorted(self._vault.meta.rows.values(), key=lambda row: row.since)
+        return {row.path: self._item(row, self._vault.blob_at[row.repo_path]) for row in rows}
 
     def notebook(self, path: str) -> Item | None:
-        if path not in self._items and any(row.path == path for row in self._vault.damaged):
+        if self._vault.want_tree:
+            found, missing = self._items.get(path), any(row.path == path for row in self._vault.damaged)
+        else:
+            rows = sorted(self._vault.meta.rows.at_path(path), key=lambda row: row.since, reverse=True)
+            here = (self._item(row, blob) for row in rows if (blob := self._vault.blob_of(row.repo_path)))
+            found, missing = next(here, None), bool(rows)
+        if found is None and missing:
             raise VaultError(
                 f"The file of {path} is missing in the vault.",
                 hint="The next sync saves the notebook again; older versions can be restored with --at.",
             )
-        return self._items.get(path)
+        return found
+
+    @staticmethod
+    def _item(row: Row, blob: str) -> Item:
+        return Item(row.path, blob, extension_of(row.repo_path))
 
     def below(self, folder: str) -> list[Item]:
         return [item for item in self.everything() if item.path.startswith(folder + "/")]
@@ -209,17 +227,9 @@ class _Then:
         self._when = when
 
     @cached_property
-    def _ours(self) -> frozenset[str]:
-        """Every repository path that any notebook ever had."""
-        known = self._notebooks
-        moves = (rename for moves in known.renames.values() for rename in moves)
-        return frozenset(
-            [
-                *(row.repo_path for row in known.rows.values()),
-                *(stone.repo_path for stone in known.stones.values()),
-                *(rename.old_repo_path for rename in moves),
-            ]
-        )
+    def _is_ours(self) -> Callable[[str], bool]:
+        """Whether any notebook ever had a repository path."""
+        return ours(self._notebooks)
 
     @cached_property
     def _all(self) -> list[Item]:
@@ -227,8 +237,8 @@ class _Then:
 
     def notebook(self, path: str) -> Item | None:
         entries = list(files_of(self._vault.git, self._when.commit, root=self._vault.root, path=path))
-        ours = [entry for entry in entries if entry.path in self._ours]
-        return Item(path, ours[0].oid, extension_of(ours[0].path)) if ours else None
+        own = [entry for entry in entries if self._notebooks.is_ours(entry.path)]
+        return Item(path, own[0].oid, extension_of(own[0].path)) if own else None
 
     def below(self, folder: str) -> list[Item]:
         git, commit = self._vault.git, self._when.commit
@@ -252,7 +262,7 @@ class _Then:
     def _items(self, entries: Iterable[TreeEntry]) -> list[Item]:
         found: dict[str, Item] = {}
         for entry in entries:
-            if entry.kind == "blob" and entry.path in self._ours:
+            if entry.kind == "blob" and self._is_ours(entry.path):
                 decoded = decode(entry.path)
                 path = join(self._vault.root, decoded.components)
                 found.setdefault(path, Item(path, entry.oid, decoded.extension))
@@ -270,10 +280,3 @@ class _Then:
             found = entries_at(self._vault.git, self._when.commit, candidates)
             above = [entry.path + "/" for entry in found if entry.kind == "tree"]
         return [folder.rstrip("/") for folder in above]
-
-
-def glob(pattern: str) -> re.Pattern[str]:
-    """A pattern on workspace paths: ``*`` and ``?`` stay in a folder, ``**`` crosses folders."""
-    wildcards = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*|\*|\?)", pattern)
-    return re.compile("".join(wildcards.get(part) or re.escape(part) for part in parts), re.DOTALL)

@@ -11,7 +11,8 @@ from nbvault.model import DIRECTORY, NOTEBOOK, Language, ListedObject
 from nbvault.recovery.contents import is_blob, same
 from nbvault.recovery.lines import changed_lines
 from nbvault.recovery.plan import Action, Known, Live, Overwrite, Wanted, make_plan
-from nbvault.recovery.selection import Chosen, Item, Kind, glob
+from nbvault.recovery.places import glob
+from nbvault.recovery.selection import Chosen, Item, Kind
 from nbvault.recovery.targets import assign, clean_path, parse_remap
 
 NAMES = st.sampled_from(["/a", "/b", "/f/a", "/f/b", "/f/g/a", "/f/g/b", "/g/x"])
