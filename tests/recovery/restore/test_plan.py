@@ -10,8 +10,8 @@ from nbvault.errors import ConfigurationError
 from nbvault.model import DIRECTORY, NOTEBOOK, Language, ListedObject
 from nbvault.recovery.contents import is_blob, same
 from nbvault.recovery.lines import changed_lines
-from nbvault.recovery.plan import Action, Known, Live, Overwrite, Wanted, make_plan
 from nbvault.recovery.places import glob
+from nbvault.recovery.plan import Action, Known, Live, Overwrite, Wanted, make_plan
 from nbvault.recovery.selection import Chosen, Item, Kind
 from nbvault.recovery.targets import assign, clean_path, parse_remap
 
