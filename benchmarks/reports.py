@@ -35,10 +35,11 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--sessions", type=int, default=400, help="sessions of history")
     parser.add_argument("--changes", type=int, default=500, help="notebooks changed in each of them")
+    parser.add_argument("--people", type=int, default=A_DAY, help="people who change something in each of them")
     parser.add_argument("--age", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.age:
-        age(options.age, options.sessions, options.changes)
+        age(options.age, options.sessions, options.changes, options.people)
         return
     carry_out("reports", f"reports-{options.notebooks}", options, lambda: measure(options))
 
@@ -48,7 +49,14 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
     with workshop() as folder, emulator(options.notebooks) as running:
         machine = Machine(folder / "a", running)
         machine.nbvault("sync")
-        sizes = ("--sessions", str(options.sessions), "--changes", str(options.changes))
+        sizes = (
+            "--sessions",
+            str(options.sessions),
+            "--changes",
+            str(options.changes),
+            "--people",
+            str(options.people),
+        )
         machine.run([sys.executable, "-m", "benchmarks.reports", "--age", str(machine.config), *sizes])
         now, last = datetime.now(timezone.utc), options.sessions
         day, month = (f"{now + timedelta(days=days):%Y-%m-%d}" for days in (last, max(last - 30, 0)))
@@ -68,12 +76,12 @@ def measure(options: argparse.Namespace) -> Iterator[Row]:
             yield Row(scenario, options.notebooks, figures=figures)
 
 
-def age(config: Path, sessions: int, changes: int) -> None:
+def age(config: Path, sessions: int, changes: int, people: int) -> None:
     """Sessions, a day apart from tomorrow on, in the very form in which nbvault writes them."""
     with opened_vault(load_settings(config), writing=True) as vault:
         vault.refresh()
         chance = random.Random(sessions)
-        past = Past(vault, chance)
+        past = Past(vault, chance, people=people)
         for number in range(sessions):
             past.session(datetime.now(timezone.utc) + timedelta(days=number + 1), changes)
         past.end()
@@ -83,8 +91,9 @@ def age(config: Path, sessions: int, changes: int) -> None:
 class Past:
     """Sessions in the very form in which nbvault writes them, made without a workspace."""
 
-    def __init__(self, vault: Vault, chance: random.Random) -> None:
+    def __init__(self, vault: Vault, chance: random.Random, *, people: int = A_DAY) -> None:
         self._vault = vault
+        self._people = people
         self._chance = chance
         self._rows = list(vault.meta.rows.values())
         self._data = list(dict(vault.blobs.read(list({*vault.blob_at.values()})[:500])).values())
@@ -97,12 +106,12 @@ class Past:
         self.meta = ""
 
     def session(self, at: datetime, changes: int) -> list[FileChange]:
-        """One session by five people, with its commits on the content branch; returns what changed."""
+        """One session, with its commits on the content branch; returns what changed."""
         name, self._at = f"{at:%Y%m%dT%H%M%SZ}-bench0", at
         chosen = self._chance.sample(range(len(self._rows)), changes)
-        share = max(changes // A_DAY, 1)
+        share = max(changes // self._people, 1)
         found: list[FileChange] = []
-        for number, person in enumerate(self._chance.sample(PEOPLE, A_DAY)):
+        for number, person in enumerate(self._chance.sample(PEOPLE, self._people)):
             mine = chosen[number * share : (number + 1) * share]
             done = [change for place in mine for change in self._change(place, name)]
             self._commit(person, name, done)
