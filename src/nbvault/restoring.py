@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from importlib import import_module
+from threading import Thread
 
 from nbvault.auth import AuthenticationManager
 from nbvault.clock import Clock, SystemClock
@@ -38,9 +39,9 @@ def opened_restorer(settings: Settings, *, say: Callable[[str], None]) -> Iterat
         return WorkspaceClient(AuthenticationManager(settings), options=ClientOptions.of(settings), clock=clock)
 
     with opened_vault(settings, want_tree=False, say=say) as vault, ExitStack() as stack:
-        with ThreadPoolExecutor(2, thread_name_prefix="nbvault-beside") as beside:
-            # While the remote answers, what takes as long: the HTTP client is loaded, the branch's repository opened.
-            beside.submit(import_module, "nbvault.workspace.client")
+        # While the remote answers, what takes as long: the HTTP client is loaded, the branch's repository opened.
+        with ThreadPoolExecutor(1, thread_name_prefix="nbvault-branch") as beside:
+            Thread(target=import_module, args=["nbvault.workspace.client"], name="nbvault-load").start()
             opening = beside.submit(stack.enter_context, unseen_restores(vault, clock=clock))
             vault.refresh()
         vault.past.refuse_unless_in_force()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from cli_places import Desk
 from flow.places import Machine, git, server_of
 from nbvault.authorship import name_editors
+from nbvault.clock import SystemClock
 from nbvault.opening import read_vault
 from nbvault.recovery.blame import blame
 from nbvault.recovery.history import history
@@ -156,7 +158,9 @@ def test_a_restore_is_by_who_asked_for_it(emulator: Emulator, tmp_path: Path) ->
     """What nbvault wrote through the API is named after the identity of the restore, without any audit table."""
     desk = Desk(tmp_path / "desk", emulator)
     assert desk.run("sync").code == 0
-    emulator.edit("/Clients/a", SOURCE.format("broken"), editor="ann@x")
+    # Within five seconds of it the restore would pass for hers.
+    ago = SystemClock().now() - timedelta(minutes=1)
+    emulator.edit("/Clients/a", SOURCE.format("broken"), editor="ann@x", modified_at=round(ago.timestamp() * 1000))
     assert desk.run("sync").code == 0
     tag = desk.run("history", "/Clients/a", "--json").json[1]["commit"]
     assert desk.run("restore", "/Clients/a", "--at", tag, "--yes").code == 0
