@@ -51,7 +51,7 @@ class RestoreDesk(Desk):
     """A desk at which notebooks are also restored."""
 
     @contextmanager
-    def restorer(self) -> Iterator[Restorer]:
+    def restorer(self, *, want_tree: bool = False) -> Iterator[Restorer]:
         """As the commands open it, with this desk's clock."""
         settings = self.settings
 
@@ -60,7 +60,7 @@ class RestoreDesk(Desk):
                 AuthenticationManager(settings), options=ClientOptions.of(settings), clock=self.clock
             )
 
-        with opened_vault(settings, clock=self.clock) as vault:
+        with opened_vault(settings, want_tree=want_tree, clock=self.clock) as vault:
             vault.refresh()
             with opened_restores(vault, clock=self.clock) as branch:
                 holder = this_process(settings.vault.path)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from nbvault.errors import ConfigurationError
+from nbvault.errors import ConfigurationError, VaultError
+from nbvault.gitstore.meta import BRANCH, MetaDraft
+from nbvault.gitstore.remote import PushRef
+from nbvault.gitstore.writer import FastImport
+from nbvault.model import Language
+from nbvault.opening import opened_vault
+from nbvault.recovery.restorer import Request
 from recovery.places import ROOT
 from recovery.restore.desk import RestoreDesk, path_of, source
 
@@ -192,3 +198,33 @@ def test_people_s_own_files_in_the_vault_are_no_notebooks(desk: RestoreDesk) -> 
     desk.emulator.faults()
     assert path_of("f/theirs") not in desk.plan(ROOT, at="main")
     assert path_of("f/theirs") not in desk.plan(path_of("f"), at="main")
+
+
+@pytest.mark.parametrize("want_tree", [False, True])
+def test_a_notebook_whose_file_the_vault_has_lost(desk: RestoreDesk, *, want_tree: bool) -> None:
+    """It is named; the others of its folder come back, whether the vault was read whole or line by line."""
+    lose(desk, "f/lost")
+    with desk.restorer(want_tree=want_tree) as restorer:
+        with pytest.raises(VaultError, match="is missing in the vault"):
+            restorer.plan(Request((path_of("f/lost"),)))
+        (alone,) = restorer.plan(Request((path_of("f/a"),))).entries
+        assert (alone.target, alone.action.value) == (path_of("f/a"), "identical")
+        whole = restorer.plan(Request((path_of("f"),))).entries
+    assert [entry.target for entry in whole] == [path_of(name) for name in ("f/a", "f/b", "f/c")]
+
+
+def lose(desk: RestoreDesk, name: str) -> None:
+    """An inventory that names a notebook which the content does not have."""
+    with opened_vault(desk.settings, writing=True, clock=desk.clock) as vault:
+        vault.refresh()
+        row = next(iter(vault.meta.rows.values()))._replace(
+            object_id=99, path=path_of(name), repo_path=f"{name}.py", language=Language.PYTHON
+        )
+        vault.meta.apply([row], ())
+        draft = MetaDraft(vault.meta, session=f"{row.since}x", at=desk.clock.now())
+        draft.inventory([row], (), ())
+        with FastImport(vault.git) as stream:
+            content = vault.meta.content
+            mark = draft.commit(stream, content=content, kind="end", blobs=vault.blobs, sha_of=stream.sha_of)
+            written = stream.sha_of(mark)
+        vault.remote.push([PushRef(written, BRANCH)])
