@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from forked_program import LOADED
 from nbvault.setup.template import Answers, configuration
 from nbvault_emulator.testing import Emulator
 
+PATIENCE_S = 60.0
 PROGRAM = (sys.executable, "-m", "nbvault.cli.main")
 # What a developer's own variables say must not reach a test.
 CLEAN = {n: v for n, v in os.environ.items() if not n.startswith(("NBVAULT_", "DATABRICKS_", "AZURE_"))}
@@ -111,14 +113,20 @@ class Desk:
 
     def run(self, *arguments: str, **variables: str) -> Ended:
         """Run nbvault to its end; whatever it says holds no traceback and no secret."""
-        return self.ended(self.start(*arguments, **variables))
+        done = LOADED.run(arguments, cwd=self.folder, env={**self.variables, **variables}, timeout_s=PATIENCE_S)
+        if done is None:
+            return self.ended(self.start(*arguments, **variables))
+        return self._checked(Ended(*done))
 
-    def ended(self, process: subprocess.Popen[str], *, within_s: float = 60, said: str | None = None) -> Ended:
+    def ended(self, process: subprocess.Popen[str], *, within_s: float = PATIENCE_S, said: str | None = None) -> Ended:
         """Tell a process that listens what somebody said, wait for its end, and check what it said."""
         out, err = process.communicate(said, timeout=within_s)
+        return self._checked(Ended(process.returncode, out, err))
+
+    def _checked(self, ended: Ended) -> Ended:
         for secret in (self.emulator.workspace_token, self.emulator.git_token, "Traceback"):
-            assert secret not in out + err
-        return Ended(process.returncode, out, err)
+            assert secret not in ended.out + ended.err
+        return ended
 
     def refs(self) -> str:
         """Every ref of the remote, as git tells them."""
@@ -129,15 +137,16 @@ class Desk:
 
 def run_program(arguments: Iterable[str], cwd: Path, variables: Mapping[str, str] | None = None) -> Ended:
     """nbvault in a folder where nothing is configured."""
-    done = subprocess.run(
+    environment = {**CLEAN, **(variables or {})}
+    done = LOADED.run(list(arguments), cwd=cwd, env=environment, timeout_s=PATIENCE_S) or subprocess.run(
         [*PROGRAM, *arguments],
         cwd=cwd,
-        env={**CLEAN, **(variables or {})},
+        env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert "Traceback" not in done.stdout + done.stderr
     return Ended(done.returncode, done.stdout, done.stderr)
