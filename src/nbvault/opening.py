@@ -52,7 +52,7 @@ def opened_vault(
     if there is None:
         lock.acquire()
     try:
-        if writing and (path / "objects").is_dir():
+        if there is None and (path / "objects").is_dir():
             with fetch_turn(path):
                 clean_leftovers(Git(path, environment))
         cache = Cache(there) if there else open_cache(path, url=url, base_environment=environment, clock=clock)

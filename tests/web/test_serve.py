@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import httpx
 import pytest
 
 from cli_places import Desk, notebooks
+from nbvault.gitstore.cache import open_cache
+from nbvault.gitstore.remote import remote_url
 from nbvault_emulator.testing import Emulator
 
 
@@ -65,3 +68,23 @@ def test_a_vault_without_a_backup_is_served(tmp_path: Path) -> None:
             assert (empty.status_code, "no backup yet" in empty.text) == (404, True)
         process.terminate()
         assert desk.ended(process).code == 0
+
+
+@pytest.mark.parametrize("lock", ["shallow.lock", "refs/remotes/origin/nbvault/meta.lock"])
+def test_the_lock_of_a_killed_first_clone_stops_nobody(shell: Desk, tmp_path: Path, lock: str) -> None:
+    """After a process was killed in its first clone, the command line and the page read all the same."""
+    local = tmp_path / "local.git"
+    variables = {"NBVAULT_VAULT__PATH": str(local), "NBVAULT_WEB__PATIENCE_S": "60"}
+    open_cache(local, url=remote_url(shell.emulator.git_url, base=tmp_path), base_environment=os.environ)
+    for _ in range(2):
+        (local / lock).parent.mkdir(parents=True, exist_ok=True)
+        (local / lock).touch()
+        process = shell.start("serve", "--port", "0", **variables)
+        assert process.stdout is not None
+        with httpx.Client(follow_redirects=True) as browser:
+            answer = browser.get(process.stdout.readline().split()[1])
+            assert browser.get(answer.url.join("/api/history?path=/Clients/2025/E/NOTEBOOKS/one")).status_code == 200
+        process.terminate()
+        assert shell.ended(process).code == 0
+    (local / lock).touch()
+    assert shell.run("history", "/Clients/2025/E/NOTEBOOKS/one", **variables).code == 0

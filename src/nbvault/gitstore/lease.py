@@ -18,6 +18,7 @@ from nbvault.errors import GitError, LockedError, VaultError
 from nbvault.gitstore.reader import EMPTY_TREE, commit_info
 from nbvault.gitstore.remote import PushRef, PushState, Remote
 from nbvault.gitstore.runner import Git
+from nbvault.gitstore.upkeep import fetch_turn
 from nbvault.model import NBVAULT
 
 BRANCH = "refs/heads/nbvault/lease"
@@ -181,8 +182,9 @@ class Lease:
 
     def _read(self, tip: str) -> Entry:
         # A depth would make a whole local repository a shallow one, which could not fill an emptied remote again.
-        shallow = (self._git.repo / "shallow").exists()
-        self._remote.fetch([f"+{tip}:{BRANCH}"], depth=1 if shallow else None)
+        with fetch_turn(self._git.repo):
+            shallow = (self._git.repo / "shallow").exists()
+            self._remote.fetch([f"+{tip}:{BRANCH}"], depth=1 if shallow else None)
         return parse_entry(commit_info(self._git, tip).body)
 
 

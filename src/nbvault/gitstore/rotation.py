@@ -21,6 +21,7 @@ from nbvault.gitstore.epochs import EPOCHS, Epoch, Force, Lineage, Successor, du
 from nbvault.gitstore.meta import FORMAT_WITH_EPOCHS, Meta, MetaDraft, read_meta
 from nbvault.gitstore.reader import EMPTY_TREE, BlobReader, commit_info, ls_tree
 from nbvault.gitstore.remote import PushRef, Remote
+from nbvault.gitstore.upkeep import fetch_turn
 from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport
 from nbvault.model import FileChange, Person
@@ -94,7 +95,8 @@ class NextEpoch:
         for ref in ours:
             self._vault.set_ref(_next(ref), "")
         if there:
-            self._target.fetch([f"+{ref}:{_next(ref)}" for ref in there])
+            with fetch_turn(self._git.repo):
+                self._target.fetch([f"+{ref}:{_next(ref)}" for ref in there])
 
     def _refuse_others(self) -> None:
         lineage = self._meta.lineage

@@ -1,7 +1,7 @@
-"""The one place that starts processes: every command of git, with a clean environment and errors that keep secrets.
+"""The one place that starts processes: git, with a clean environment and errors that keep secrets.
 
-Only what a caller hands in reaches git: no configuration of the machine or the user, no ``GIT_*`` variable from outside
-except those that name certificates or how to run ssh, no prompt, no pager, no locale.
+Only what a caller hands in reaches git: no configuration of the machine or the user, no prompt, no pager, no locale,
+no ``GIT_*`` variable from outside except those that name certificates or how to run ssh.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -59,6 +60,9 @@ _BOUNDS = (
 _OFFLINE = "offline"
 _URL_PASSWORD = re.compile(r"(?<=://)(?:[^/@\s]*:[^/@\s]*|[^/@\s]{20,})@")
 _STDERR_BYTES = 64 * 1024
+
+
+_INHERITED: ContextVar[tuple[int, ...]] = ContextVar("inherited", default=())
 
 
 class TookTooLong(GitError):
@@ -123,6 +127,16 @@ def require_git(base_environment: Mapping[str, str]) -> tuple[int, int, int]:
     if version < OLDEST_GIT:
         raise ConfigurationError(f"git {'.'.join(map(str, version))} is too old.", hint=hint)
     return version
+
+
+@contextmanager
+def inherited(file: int) -> Iterator[None]:
+    """Every command that this thread starts meanwhile has this file open, too, and with it the locks on it."""
+    before = _INHERITED.set((*_INHERITED.get(), file))
+    try:
+        yield
+    finally:
+        _INHERITED.reset(before)
 
 
 class _Running:
@@ -192,7 +206,7 @@ class Git:
         except subprocess.TimeoutExpired as error:
             raise TookTooLong(f"`{_shown(args)}` did not end within {timeout_s:.0f} s.") from error
         finally:
-            _kill(process)
+            _kill(process, asked_s=2.0)  # git then takes its locks away
         done = Completed(process.returncode, stdout, masked(decode(stderr), secrets))
         if done.returncode not in ok:
             raise failure(args, done.returncode, done.stderr)
@@ -245,6 +259,7 @@ class Git:
                 env={**self._environment, **(environment or {})},
                 # Own session: Ctrl-C ends us in order, and ssh finds no terminal to ask on.
                 start_new_session=True,
+                pass_fds=_INHERITED.get(),
             )
 
         try:
@@ -357,8 +372,12 @@ def _clean(base_environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in base_environment.items() if not name.startswith("GIT_") or name in _KEPT}
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes], *, asked_s: float = 0.0) -> None:
     """Kill the process with its helpers (git-remote-https, ssh), and take its pipes away."""
+    if asked_s and process.poll() is None:
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(asked_s)
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

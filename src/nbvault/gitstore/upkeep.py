@@ -15,7 +15,7 @@ from types import TracebackType
 
 from nbvault.clock import Clock, SystemClock, iso
 from nbvault.errors import ConfigurationError, LockedError
-from nbvault.gitstore.runner import Git, decode
+from nbvault.gitstore.runner import Git, decode, inherited
 
 _STALE = (
     "objects/pack/tmp_*",
@@ -28,6 +28,8 @@ _STALE = (
     "refs/**/*.lock",
     "*.lock",
 )
+# What nothing but a fetch of refs makes; every one is made in its turn.
+_FETCH_LOCKS = ("shallow.lock", "refs/remotes/**/*.lock", "refs/epochs/**/*.lock")
 # What only another path, or another right, helps against.
 _NO_PLACE = {
     getattr(errno, name)
@@ -221,11 +223,19 @@ def _told(holder: bytes) -> str:
 def fetch_turn(repo: Path) -> Iterator[None]:
     """Wait until no other process fetches refs into this repository, and hold them off meanwhile.
 
-    Two at once would meet at git's own locks, and one would fail: a reader must not make a running sync fail.
+    Two at once would meet at git's own locks, and one would fail: a reader must not make a running sync fail. So
+    whoever has the turn knows that the locks of a fetch that are there are those of a killed one, and removes them.
+    The turn lasts while a git command that was begun in it runs, even if this process is killed.
     """
     file = os.open(repo.with_name(f"{repo.name}.fetch.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        for pattern in _FETCH_LOCKS:
+            for path in repo.glob(pattern):
+                path.unlink(missing_ok=True)
+        with inherited(file):
+            yield
     finally:
+        # Not by closing alone: a helper of git that outlives it would keep the turn.
+        fcntl.flock(file, fcntl.LOCK_UN)
         os.close(file)

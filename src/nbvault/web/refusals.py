@@ -5,9 +5,13 @@ from __future__ import annotations
 from nbvault.errors import (
     AuthenticationError,
     ConfigurationError,
+    GitError,
     LockedError,
     NbvaultError,
-    RemoteUnreachable,
+    PushRefused,
+    SessionInterrupted,
+    StateError,
+    VaultError,
     WorkspaceError,
 )
 
@@ -81,7 +85,12 @@ def status_of(error: NbvaultError) -> int:
         (ConfigurationError, 400),
         (AuthenticationError, 502),
         (LockedError, 409),
-        (RemoteUnreachable, 503),
         (WorkspaceError, 502),
+        # Not this request: what it needs is out of reach, damaged, or being ended.
+        (PushRefused, 502),
+        (GitError, 503),
+        (VaultError, 503),
+        (StateError, 503),
+        (SessionInterrupted, 503),
     )
     return next((status for kind, status in statuses if isinstance(error, kind)), 500)
