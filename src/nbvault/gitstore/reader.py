@@ -12,7 +12,7 @@ from hashlib import sha1
 from typing import IO, NamedTuple
 
 from nbvault.errors import GitError, VaultError
-from nbvault.gitstore.runner import Git, LongProcess, decode, encode, failure
+from nbvault.gitstore.runner import Git, LongProcess, decode, encode
 from nbvault.model import Person
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -21,8 +21,6 @@ _CHUNK_BYTES = 256 * 1024
 # Ends with a NUL of its own, so that a commit without changes ends like one with some.
 _FIELDS = ("%H", "%T", "%P", "%an", "%ae", "%at", "%cn", "%ce", "%ct", "%s", "%B", "%(trailers:only,unfold)")
 _FORMAT = "%x00".join(_FIELDS) + "%x00"
-# Who reads a whole tree in its order needs the same delta bases again and again: half the time for 100 MB.
-_WIDE = ("-c", "core.deltaBaseCacheLimit=96m", "-c", "core.packedGitLimit=128m")
 _OID = re.compile(r"[0-9a-f]{40}")
 
 
@@ -107,37 +105,6 @@ def ls_tree(git: Git, commit: str, path: str = "") -> Iterator[TreeEntry]:
             head, _, name = record.partition(b"\t")
             mode, kind, oid = head.decode().split()
             yield TreeEntry(decode(name), mode, kind, oid)
-
-
-@contextmanager
-def files_with(git: Git, commit: str, text: bytes, *, ignore_case: bool = False) -> Iterator[Iterator[str]]:
-    """The paths of a commit's files that hold these bytes, all on one line, as git finds them on all cores.
-
-    Git looks from the start of the block on, also while nothing is taken. All is found only when the iterator has
-    ended without an error.
-
-    Args:
-        text: Without newline and NUL.
-        ignore_case: ASCII letters are the same in both cases.
-
-    Raises:
-        GitError: the commit, or a file of it, is not here; from the iterator.
-    """
-    options = ["--fixed-strings", "--files-with-matches", "--text", "-z", *(["--ignore-case"] if ignore_case else [])]
-
-    def found() -> Iterator[str]:
-        for name in _zero_ended(process):
-            yield decode(name).partition(":")[2]
-        if complaints := process.finish(ok=(0, 1)):
-            # It says so of a file that it cannot read, and goes on as if the text were not in it.
-            raise failure(("grep",), 0, complaints)
-
-    with git.offline().spawn(*_WIDE, "grep", *options, "-f", "-", commit) as process:
-        # If it has died already, the iterator tells.
-        with suppress(BrokenPipeError):
-            process.stdin.write(text + b"\n")
-            process.stdin.close()
-        yield found()
 
 
 def diff_trees(git: Git, old: str, new: str) -> Iterator[TreeDifference]:
@@ -308,11 +275,12 @@ def _absent(oid: str) -> str:
 def _tokens(process: LongProcess) -> Iterator[bytes]:
     """What a command prints, cut at NUL; its failure is an error at the end."""
     process.stdin.close()
-    yield from _zero_ended(process)
+    yield from zero_ended(process)
     process.finish()
 
 
-def _zero_ended(process: LongProcess) -> Iterator[bytes]:
+def zero_ended(process: LongProcess) -> Iterator[bytes]:
+    """What a command prints, cut at NUL, as it comes; whether it failed is left to the caller."""
     rest = b""
     while data := process.stdout.read1(_CHUNK_BYTES):  # type: ignore[attr-defined] # a BufferedReader
         *whole, rest = (rest + data).split(b"\0")

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from nbvault.clock import iso
 from nbvault.errors import GitError
-from nbvault.gitstore.reader import Commit, blob_log, files_with, ls_tree
+from nbvault.gitstore.grep import files_with
+from nbvault.gitstore.reader import Commit, blob_log, ls_tree
 from nbvault.gitstore.vault import Vault
 from nbvault.paths import IPYNB_EXTENSION, extension_of, workspace_path
 from nbvault.recovery.history import SESSION
