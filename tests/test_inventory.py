@@ -57,6 +57,11 @@ def test_rows_are_what_a_dict_of_them_is(steps: list[tuple[bool, Row]]) -> None:
         assert (len(found), row.object_id in found) == (len(expected), row.object_id in expected)
         assert found.get(row.object_id) == expected.get(row.object_id)
     assert list(found.items()) == sorted(expected.items())
+    wanted = {row.repo_path for _, row in steps[::2]} | {"no notebook"}
+    there = [row for row in expected.values() if row.repo_path in wanted]
+    assert sorted(found.at_repo_paths(wanted), key=lambda row: row.object_id) == sorted(
+        there, key=lambda row: row.object_id
+    )
 
 
 @given(st.lists(WORDS), st.dictionaries(WORDS, st.sampled_from(["", "ab" * 20, "cd" * 20])))

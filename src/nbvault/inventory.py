@@ -105,8 +105,19 @@ class Rows(MutableMapping[int, Row]):
         return sorted(found)
 
     def at_repo_paths(self, wanted: Collection[str]) -> Iterator[Row]:
-        """The rows at some repository paths."""
-        return (row for row in self.values() if row.repo_path in wanted) if wanted else iter(())
+        """The rows at some repository paths; several times faster than by all rows."""
+        if not wanted:
+            return
+        yield from (row for row in self._odd.values() if row.repo_path in wanted)
+        names = set()
+        for path in wanted:
+            folder, slash, name = path.rpartition("/")
+            if (number := self._numbers.get(folder)) is not None:
+                names.add(number.to_bytes(4, "little") + bytes((bool(slash),)) + name.encode("utf-8", "surrogatepass"))
+        start = _HEAD.size + 1
+        for object_id, packed in zip(self._packed, self._packed.values(), strict=True):
+            if packed[4:8] + packed[start : start + 1] + packed[start + 1 :].partition(b"/")[2] in names:
+                yield self._unpack(object_id, packed)
 
     def repo_paths(self) -> Iterator[str]:
         """The repository path of every row, several times faster than by the rows."""

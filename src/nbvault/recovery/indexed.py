@@ -34,7 +34,7 @@ class IndexedNotebooks(Notebooks):
                 found.left_file.setdefault(rename.old_repo_path, []).append(rename)
         return found
 
-    def _rows_at(self, path: str) -> list[Row]:
+    def rows_at(self, path: str) -> list[Row]:
         object_id = self.by_path.get(path)
         return [] if object_id is None else [self.rows[object_id]]
 

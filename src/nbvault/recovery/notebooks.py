@@ -121,14 +121,14 @@ class Notebooks:
     def knows(self, repo_path: str) -> bool:
         """Whether the last repository path of a living or a deleted notebook is this one."""
         for path in _decoded(self.root, {repo_path}):
-            if any(row.repo_path == repo_path for row in self._rows_at(path)):
+            if any(row.repo_path == repo_path for row in self.rows_at(path)):
                 return True
             if any(stone.repo_path == repo_path for stone in self._stones_at(path)):
                 return True
         return False
 
     def _living(self, path: str) -> Found | None:
-        return next((Found(row.object_id, path, row=row) for row in self._rows_at(path)), None)
+        return next((Found(row.object_id, path, row=row) for row in self.rows_at(path)), None)
 
     def _deleted(self, path: str) -> Found | None:
         last = max(self._stones_at(path), key=lambda stone: (stone.session, stone.since), default=None)
@@ -162,7 +162,7 @@ class Notebooks:
     def _all_at(self, repo_paths: set[str]) -> Iterator[Stay]:
         """Every stay of any notebook at one of these repository paths."""
         for path in _decoded(self.root, repo_paths):
-            yield from (_of_row(row) for row in self._rows_at(path) if row.repo_path in repo_paths)
+            yield from (_of_row(row) for row in self.rows_at(path) if row.repo_path in repo_paths)
             yield from (_of_stone(stone) for stone in self._stones_at(path) if stone.repo_path in repo_paths)
         for r in self._moves_from(repo_paths):
             yield Stay(r.object_id, r.old_path, r.old_repo_path, r.old_since, until=r.session)
@@ -170,7 +170,8 @@ class Notebooks:
     def _moves_from(self, repo_paths: set[str]) -> Iterable[Rename]:
         return (r for moves in self.renames.values() for r in moves if r.old_repo_path in repo_paths)
 
-    def _rows_at(self, path: str) -> list[Row]:
+    def rows_at(self, path: str) -> list[Row]:
+        """The notebooks that live at a workspace path: one, as a rule."""
         if isinstance(self.rows, Rows):
             return self.rows.at_path(path)
         return [row for row in self.rows.values() if row.path == path]

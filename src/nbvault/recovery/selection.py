@@ -183,13 +183,10 @@ class _Now:
         return {row.path: self._item(row, self._vault.blob_at[row.repo_path]) for row in rows}
 
     def notebook(self, path: str) -> Item | None:
-        if self._vault.want_tree:
-            found, missing = self._items.get(path), any(row.path == path for row in self._vault.damaged)
-        else:
-            rows = sorted(self._vault.meta.rows.at_path(path), key=lambda row: row.since, reverse=True)
-            here = (self._item(row, blob) for row in rows if (blob := self._vault.blob_of(row.repo_path)))
-            found, missing = next(here, None), bool(rows)
-        if found is None and missing:
+        rows = sorted(self._notebooks.rows_at(path), key=lambda row: row.since, reverse=True)
+        here = (self._item(row, blob) for row in rows if (blob := self._vault.blob_of(row.repo_path)))
+        found = next(here, None)
+        if found is None and (rows or any(row.path == path for row in self._vault.damaged)):
             raise VaultError(
                 f"The file of {path} is missing in the vault.",
                 hint="The next sync saves the notebook again; older versions can be restored with --at.",

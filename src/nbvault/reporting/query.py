@@ -119,3 +119,13 @@ def time_given(text: str, *, now: datetime, end: bool) -> datetime:
         return parse_time(word.upper()) if end else parse_iso(word.upper())
     except (ConfigurationError, ValueError) as error:
         raise ConfigurationError(f"{text!r} is no time.", hint=_FORMS) from error
+
+
+def week_before(now: datetime) -> str:
+    """The day a week ago: a period begins with a day, so that all who ask on one day ask the same."""
+    return f"{now - timedelta(days=7):%Y-%m-%d}"
+
+
+def last_week(now: datetime) -> Query:
+    """All changes of the last week."""
+    return Query.of_texts(since=week_before(now), now=now)

@@ -13,6 +13,8 @@ from nbvault.model import Language, Row
 from nbvault.recovery.notebooks import Notebooks
 
 _LANGUAGES = tuple(Language)
+_NUMBERS = {language.value: number for number, language in enumerate(_LANGUAGES, 1)}
+_NO_LANGUAGE = 255
 _DELETED, _STALE = 1, 2
 
 
@@ -94,6 +96,12 @@ class Catalogue:
         self._editors = array("I")
         self._names: list[str] = []
         self._fill(frozenset(stale))
+        self._rare = {
+            state: array(
+                "L", (number for number, flags in enumerate(self._flags) if flags and self._is_meant(number, state))
+            )
+            for state in (State.DELETED, State.STALE)
+        }
         folded = [path.casefold() for path in self._paths]
         # One text, so that a word is found in all paths by one call; a path cannot hold a newline that matters here.
         self._text = "\n".join(each.replace("\n", " ") for each in folded)
@@ -147,9 +155,19 @@ class Catalogue:
         """The notebooks that are meant, in the order of their paths, from behind the number ``after`` on."""
         start, end = self._stretch(query)
         words = query.text.casefold().split()
-        for number in self._with(words, max(start, after + 1), end):
-            if self._fits(number, query):
+        start = max(start, after + 1)
+        # What few notebooks have is not looked for in all of them.
+        few = self._rare.get(query.state)
+        numbers = few[bisect_left(few, start) : bisect_left(few, end)] if few is not None and not words else None
+        editors = self._editors_like(query.editor)
+        for number in self._with(words, start, end) if numbers is None else numbers:
+            if self._fits(number, query, editors):
                 yield self.item(number)
+
+    def _editors_like(self, wanted: str) -> frozenset[int]:
+        """The numbers of the editors whose names hold this."""
+        wanted = wanted.casefold()
+        return frozenset(number for number, name in enumerate(self._names) if wanted in name.casefold())
 
     def below(self, folder: str, *, state: State = State.LIVING) -> Iterator[Item]:
         """Everything in a folder and its folders."""
@@ -217,14 +235,12 @@ class Catalogue:
                 yield number
             at = self._text.find(first, stop)
 
-    def _fits(self, number: int, query: Query) -> bool:
+    def _fits(self, number: int, query: Query, editors: frozenset[int]) -> bool:
         if not self._is_meant(number, query.state):
             return False
-        if query.language and (
-            not self._languages[number] or _LANGUAGES[self._languages[number] - 1].value != query.language
-        ):
+        if query.language and self._languages[number] != _NUMBERS.get(query.language, _NO_LANGUAGE):
             return False
-        if query.editor and query.editor.casefold() not in self._names[self._editors[number]].casefold():
+        if query.editor and self._editors[number] not in editors:
             return False
         if query.year or query.engagement:
             parts = self._paths[number][len(self.root) + 1 :].split("/")

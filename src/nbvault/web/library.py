@@ -52,6 +52,13 @@ class Place(NamedTuple):
     object_id: int
 
 
+class Happened(NamedTuple):
+    """A change, and where its notebook is today, or was last."""
+
+    change: NotebookChange
+    today: Place
+
+
 class Page(NamedTuple):
     """Some notebooks; `after` is where the next page begins, None if there is none."""
 
@@ -173,7 +180,7 @@ class Library:
         self._moments: Kept[Moment] = Kept(5000)
         self._views: Kept[cells.NotebookView] = Kept(50)
         self._diffs: Kept[cells.DiffView] = Kept(50)
-        self._changes: Kept[list[NotebookChange]] = Kept(10)
+        self._changes: Kept[list[Happened]] = Kept(10)
         self._blames: Kept[Blame] = Kept(20)
         self._ahead = asyncio.Semaphore(_AHEAD_AT_ONCE)
         self._reading: set[asyncio.Future[None]] = set()
@@ -252,7 +259,15 @@ class Library:
     async def changes(self, viewer: Viewer, query: changed.Query) -> list[NotebookChange]:
         """The changes that are meant and may be seen, newest first; the newest `MOST_CHANGES` of them are looked at."""
         snapshot = self.snapshot
-        return await self._may_be_told(viewer, snapshot, await self._all_changes(snapshot, query))
+        return await self._may_be_told(viewer, await self._all_changes(snapshot, query))
+
+    def know_changes(self, query: changed.Query) -> None:
+        """Read the changes that are meant before anybody asks for them, if they are not known yet; blocks.
+
+        Where the vault cannot tell, who asks will be told so.
+        """
+        with suppress(NbvaultError):
+            self._changes_of(self.snapshot, query)
 
     async def some_changes(
         self, viewer: Viewer, query: changed.Query, *, after: int = 0, most: int = PAGE
@@ -266,35 +281,35 @@ class Library:
         found: list[NotebookChange] = []
         while after < len(every):
             part = every[after : after + most - len(found)]
-            found += await self._may_be_told(viewer, snapshot, part)
+            found += await self._may_be_told(viewer, part)
             after += len(part)
             if len(found) == most:
                 return found, after if after < len(every) else None
         return found, None
 
-    async def _all_changes(self, snapshot: Snapshot, query: changed.Query) -> list[NotebookChange]:
-        return await _read(
-            lambda: self._changes.get(
-                (snapshot.tip, query), lambda: list(islice(changes(snapshot.vault, query), MOST_CHANGES))
-            )
-        )
+    async def _all_changes(self, snapshot: Snapshot, query: changed.Query) -> list[Happened]:
+        return await _read(self._changes_of, snapshot, query)
 
-    async def _may_be_told(
-        self, viewer: Viewer, snapshot: Snapshot, found: Sequence[NotebookChange]
-    ) -> list[NotebookChange]:
+    def _changes_of(self, snapshot: Snapshot, query: changed.Query) -> list[Happened]:
         notebooks = snapshot.notebooks
 
-        def place(change: NotebookChange) -> Place:
+        def place(change: NotebookChange) -> Happened:
             owner = notebooks.owner_at(change.path, change.session)
-            return Place(notebooks.present_path(owner) or change.path, owner)
+            return Happened(change, Place(notebooks.present_path(owner) or change.path, owner))
 
+        return self._changes.get(
+            (snapshot.tip, query),
+            lambda: [place(change) for change in islice(changes(snapshot.vault, query), MOST_CHANGES)],
+        )
+
+    async def _may_be_told(self, viewer: Viewer, found: Sequence[Happened]) -> list[NotebookChange]:
         if viewer.sees_all:
-            return list(found)
-        today = [place(each) for each in found]
-        then = [Place(each.path, where.object_id) for each, where in zip(found, today, strict=True)]
+            return [each.change for each in found]
+        today = [each.today for each in found]
+        then = [Place(each.change.path, each.today.object_id) for each in found]
         both = await self._access.visible(viewer, [*today, *then])
         seen = zip(both[: len(found)], both[len(found) :], strict=True)
-        mine = [each for each, told in zip(found, seen, strict=True) if all(told)]
+        mine = [each.change for each, told in zip(found, seen, strict=True) if all(told)]
         known = await self.seen_paths(viewer, [each.old_path for each in mine if each.old_path])
         return [each if each.old_path in known else replace(each, old_path="", old_repo_path="") for each in mine]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -17,6 +18,11 @@ from nbvault.web.site import Site, way_of
 
 # Answers under way get so long; restores end in their own time (`Tasks.close`).
 ENDS_WITHIN_S = 5
+# Longer than proxies keep a connection open (60 s with most of them): whoever closes one first must be the one who
+# sends, or a request arrives on a connection that is just being closed, and its person sees an error.
+KEEP_ALIVE_S = 75
+# So long a thread that computes keeps the others waiting. Python's own 5 ms are paid at every turn of the event loop.
+TURN_S = 0.0005
 
 
 def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None]) -> int:
@@ -52,8 +58,10 @@ def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None
             server_header=False,
             date_header=True,
             timeout_graceful_shutdown=ENDS_WITHIN_S,
+            timeout_keep_alive=KEEP_ALIVE_S,
             h11_max_incomplete_event_size=64 * 1024,
         )
+        sys.setswitchinterval(TURN_S)
         # Before the server begins: what is wrong with the vault is then said like any other error.
         site.warm.open()
         # The server has ended in order, and then passes on the signal that ended it.

@@ -60,6 +60,8 @@ def templates() -> Environment:
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        # They come with the package: nobody changes them while we run, so nobody looks whether they did.
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from nbvault.clock import Clock, SystemClock
 from nbvault.errors import ConfigurationError
+from nbvault.reporting.query import last_week
 from nbvault.settings import Settings, SignIn
 from nbvault.web.access import Access
 from nbvault.web.deeds import Deeds, Parts
@@ -81,6 +82,8 @@ class Site:
     async def opened(self) -> AsyncIterator[None]:
         """While it serves."""
         await run_in_threadpool(self.warm.open)
+        # Everybody who opens the changes sees these first.
+        self.watch.beside = lambda: self.library.know_changes(last_week(self.clock.now()))
         self.watch.open()
         parts = Parts(self.library, self.warm, self.workspaces, self.access)
         self.deeds = Deeds(self.settings, parts, self.tasks, clock=self.clock)

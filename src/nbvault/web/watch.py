@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -47,6 +47,8 @@ class Watch:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look_after, name="nbvault-watch", daemon=True)
         self.seen = Seen()
+        # What else is to be known before somebody asks; for this thread.
+        self.beside: Callable[[], None] = lambda: None
 
     def open(self) -> None:
         """Begin to look."""
@@ -98,6 +100,7 @@ class Watch:
         while True:
             try:
                 self.look()
+                self.beside()
             except NbvaultError as error:
                 _log.warning("How the backup is could not be seen: %s", error)
             except Exception:  # noqa: BLE001 - this thread must live as long as the page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -16,7 +16,7 @@ from nbvault.auditing import Entry, as_csv, as_json_lines, list_events
 from nbvault.monitoring.audit import Filter
 from nbvault.reporting.details import Detailed
 from nbvault.reporting.query import Query as Wanted
-from nbvault.reporting.query import time_given
+from nbvault.reporting.query import time_given, week_before
 from nbvault.reporting.tables import to_csv
 from nbvault.web.library import MOST_CHANGES
 from nbvault.web.patience import ASKING
@@ -49,8 +49,7 @@ class Asked:
         Raises:
             ConfigurationError: a time is none, or the pattern is too wild.
         """
-        # A week begins with a day, so that all who ask on one day ask the same.
-        since = self.since or ("" if self.until else f"{now - timedelta(days=7):%Y-%m-%d}")
+        since = self.since or ("" if self.until else week_before(now))
         return Wanted.of_texts(
             since=since, until=self.until, now=now, author=self.author, place=checked_place(self.place)
         )
