@@ -34,6 +34,8 @@ from nbvault.web.warm import Snapshot, WarmVault
 
 PAGE = 50
 MOST_CHANGES = 10_000
+# Of so many changes the texts are fetched before somebody opens them: some tens of megabytes.
+MOST_FETCHED = 6_000
 # So many candidates are asked about at once, and so many at most for one answer.
 _PART = 200
 _AT_MOST = 5_000
@@ -182,6 +184,7 @@ class Library:
         self._diffs: Kept[cells.DiffView] = Kept(50)
         self._changes: Kept[list[Happened]] = Kept(10)
         self._blames: Kept[Blame] = Kept(20)
+        self._fetched_for: tuple[str, changed.Query] | None = None
         self._ahead = asyncio.Semaphore(_AHEAD_AT_ONCE)
         self._reading: set[asyncio.Future[None]] = set()
         self._data: Kept[bytes] = Kept(200, worth=lambda data: len(data) <= _KEPT_BYTES)
@@ -262,12 +265,17 @@ class Library:
         return await self._may_be_told(viewer, await self._all_changes(snapshot, query))
 
     def know_changes(self, query: changed.Query) -> None:
-        """Read the changes that are meant before anybody asks for them, if they are not known yet; blocks.
+        """Read the changes that are meant before anybody asks for them, and fetch their texts, new and old; blocks.
 
-        Where the vault cannot tell, who asks will be told so.
+        Does little where that was done already. Where the vault cannot tell, who asks will be told so.
         """
         with suppress(NbvaultError):
-            self._changes_of(self.snapshot, query)
+            snapshot = self.snapshot
+            newest = self._changes_of(snapshot, query)[:MOST_FETCHED]
+            texts = [blob for each in newest for blob in (each.change.new_blob, each.change.old_blob) if blob]
+            if self._fetched_for != (snapshot.tip, query):
+                snapshot.vault.blobs.ensure(dict.fromkeys(texts))
+                self._fetched_for = (snapshot.tip, query)
 
     async def some_changes(
         self, viewer: Viewer, query: changed.Query, *, after: int = 0, most: int = PAGE
