@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
 
 from nbvault.errors import ConfigurationError, GitError
 from nbvault.gitstore.grep import files_with
+from nbvault.gitstore.reader import ls_tree, missing_objects
 from nbvault.opening import read_vault
 from nbvault.recovery.needle import SHOWN, Hit, Needle
 from nbvault.recovery.search import Match, search, search_all
@@ -152,3 +154,16 @@ def test_a_sieve_by_git_lets_through_what_must_be_looked_at(desk: Desk) -> None:
     assert paths(folded) == ["/bytes", "/plain", "/ü/-x y"]
     assert paths(exact) == ["/bytes", "/ü/-x y"]
     assert files == ["bytes.py", "ü/-x y.py"]
+
+
+def test_a_new_machine_fetches_what_it_is_to_look_into(desk: Desk) -> None:
+    """Where no content is here yet, git cannot look into it, says so, and is asked again with everything here."""
+    for path in ("/a/1", "/a/2", "/b/3", "/4"):
+        desk.write(path, f"needle {path}\n" if path != "/a/2" else "nothing\n")
+    desk.sync()
+    shutil.rmtree(desk.settings.vault.path)
+    with read_vault(desk.settings, warn=desk.warnings.append, want_tree=False, clock=desk.clock) as vault:
+        files = {entry.path: entry.oid for entry in ls_tree(vault.git, vault.meta.content)}
+        missing = missing_objects(vault.git, files.values())
+        found = search(vault, Needle.of("needle"))
+    assert (len(missing), paths(found)) == (len(files), ["/4", "/a/1", "/b/3"])
