@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nbvault.clock import SystemClock
+from nbvault.reporting.query import last_week
 from nbvault.settings import load_settings
 from nbvault.web.library import Kept
 from nbvault.web.workspaces import AT_ONCE, EACH_AT_ONCE, Workspaces
@@ -183,3 +184,11 @@ def test_large_answers_are_not_kept() -> None:
     kept: Kept[bytes] = Kept(5, worth=lambda data: len(data) < 3)
     assert [kept.get(size, lambda size=size: b"x" * size) for size in (2, 4)] == [b"xx", b"xxxx"]
     assert (kept.peek(2), kept.peek(4)) == (b"xx", None)
+
+
+def test_the_last_weeks_changes_are_there_before_somebody_asks(behind_proxy: Page) -> None:
+    """Without a single request, the page has read what whoever opens the changes sees first."""
+    library = behind_proxy.site.library
+    until(lambda: library._changes._known)
+    ((tip, query),) = library._changes._known
+    assert (tip, query) == (library.snapshot.tip, last_week(behind_proxy.site.clock.now()))
