@@ -29,6 +29,7 @@ def main() -> int:
                 ("notebooks", f"/notebooks?folder={ROOT}{OPEN}"),
                 ("notebook", f"/notebook?path={MOVED}"),
                 ("compare", f"/compare?path={MOVED}&from={first_version(page, MOVED)}"),
+                ("changes", "/changes"),
             ):
                 tab.goto(page.url + address)
                 tab.screenshot(path=PICTURES / f"{name}.png")

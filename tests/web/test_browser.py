@@ -192,6 +192,11 @@ PLACES = [
     "/sessions",
     "/restores",
     "/tasks",
+    "/changes",
+    "/changes?place=nowhere",
+    "/changes/totals",
+    "/alerts",
+    "/audit",
     "/nowhere",
 ]
 
@@ -203,6 +208,7 @@ def test_no_barrier(opened: tuple[Page, Any], scheme: str) -> None:
 
     page, context = opened
     tab, found = context.new_page(), []
+    tab.set_default_timeout(120_000)
     tab.emulate_media(color_scheme=scheme)
     for place in PLACES:
         tab.goto(page.url + place)

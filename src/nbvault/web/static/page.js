@@ -29,6 +29,18 @@
     });
   }
 
+  // The reader's own way to write times; the day only where it is another than the one before.
+  function tellTicks(_plot, splits, _axis, _space, step) {
+    var before = "";
+    return splits.map(function (each) {
+      var at = new Date(each * 1000), day = at.toLocaleDateString(undefined, { day: "numeric", month: "short" });
+      var time = step < 86400 ? at.toLocaleTimeString(undefined, { timeStyle: "short" }) : "";
+      var shown = day === before ? "" : day;
+      before = day;
+      return [time, shown].filter(Boolean).join("\n");
+    });
+  }
+
   function draw(data) {
     var style = getComputedStyle(document.documentElement);
     var ink = style.getPropertyValue("--ink").trim(), line = style.getPropertyValue("--line").trim();
@@ -52,7 +64,7 @@
         width: Math.max(place.clientWidth, 220), height: 150, legend: { show: false }, cursor: { show: false },
         scales: place.dataset.chart === "good" ? { y: { range: [0, 105] } } : {},
         series: [{}, { stroke: accent, width: 2, spanGaps: true, points: { show: data.at.length < 60, size: 5 } }],
-        axes: [axis, Object.assign({ size: 56 }, axis)]
+        axes: [Object.assign({ values: tellTicks }, axis), Object.assign({ size: 56 }, axis)]
       }, [data.at, series[place.dataset.chart]], place);
       place.setAttribute("role", "img");
       place.setAttribute("aria-label", "Chart of " + data.at.length + " sessions");
