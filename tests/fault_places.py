@@ -285,5 +285,5 @@ class Template:
         with Emulator(**self.world, git_dir=folder / "git") as emulator:
             place = Place(emulator, folder / "machine")
             # However long that sync took, it lies a day back and more.
-            place.clock = HastyClock(self.ended + timedelta(days=1))
+            place.clock.wait((self.ended - place.clock.now()).total_seconds() + DAY_S)
             yield place
