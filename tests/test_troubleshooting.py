@@ -35,6 +35,7 @@ PASSED_ON = {
     "setup/remote_checks.py": "the obstacles that azuredevops/obstacles.py found",
     "setup/template.py": "what settings/load.py says of the new configuration",
     "setup/told_checks.py": "what a mail server and Slack answered when all was well",
+    "web/patience.py": "WORKSPACE or VAULT: what a page that is not ready yet waits for; no error",
     "workspace/errors.py": "the words of _SENTENCES and of those who make the error",
 }
 """Modules with an error whose message has no words of its own there, and whose words it passes on."""
