@@ -33,7 +33,6 @@ from nbvault_emulator.testing import Emulator
 
 TARGET_MS = 300
 TARGET_MB = 400
-PAINT_MS = 1000
 PEOPLE = 60
 _USERS = Path(__file__).with_name("web_users.py")
 # Rows that are no page's answer.

@@ -80,6 +80,14 @@ class Ended:
         return report
 
 
+def configured(folder: Path, emulator: Emulator) -> dict[str, str]:
+    """Write the configuration for an emulator into a folder; returns the variables with its secrets."""
+    text = configuration(Answers(host=emulator.workspace_url, remote=emulator.git_url))
+    (folder / "nbvault.toml").write_text(text.replace("# token", "token"))
+    secrets = {"DATABRICKS_TOKEN": emulator.workspace_token, "AZURE_DEVOPS_PAT": emulator.git_token}
+    return {**CLEAN, **secrets, "NBVAULT_WORKSPACE__RETRY_S": "0.2"}
+
+
 @dataclass
 class Desk:
     """An administrator's folder with a configuration for an emulator, and a shell in it."""
@@ -90,14 +98,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
-        text = configuration(Answers(host=self.emulator.workspace_url, remote=self.emulator.git_url))
-        (self.folder / "nbvault.toml").write_text(text.replace("# token", "token"))
-        self.variables = {
-            **CLEAN,
-            "DATABRICKS_TOKEN": self.emulator.workspace_token,
-            "AZURE_DEVOPS_PAT": self.emulator.git_token,
-            "NBVAULT_WORKSPACE__RETRY_S": "0.2",
-        }
+        self.variables = configured(self.folder, self.emulator)
 
     def start(self, *arguments: str, stdin: bool = False, **variables: str) -> subprocess.Popen[str]:
         """A process that runs nbvault, and listens if it is to."""

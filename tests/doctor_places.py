@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from cli_places import CLEAN
 from flow.places import Quiet
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.clock import SystemClock
 from nbvault.diagnosis import run_doctor
 from nbvault.settings import Settings, load_settings
 from nbvault.setup.examining import Check
-from nbvault.setup.template import Answers, configuration
 from nbvault.wiring import run_sync
 from nbvault_emulator.testing import Emulator
 
@@ -39,14 +37,7 @@ class Patient:
     variables: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        text = configuration(Answers(host=self.emulator.workspace_url, remote=self.emulator.git_url))
-        (self.folder / "nbvault.toml").write_text(text.replace("# token", "token"))
-        self.variables = {
-            **CLEAN,
-            "DATABRICKS_TOKEN": self.emulator.workspace_token,
-            "AZURE_DEVOPS_PAT": self.emulator.git_token,
-            "NBVAULT_WORKSPACE__RETRY_S": "0.2",
-        }
+        self.variables = configured(self.folder, self.emulator)
 
     def settings(self, **variables: str) -> Settings:
         return load_settings(cwd=self.folder, environment={**self.variables, **variables})

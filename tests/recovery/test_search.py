@@ -167,3 +167,18 @@ def test_a_new_machine_fetches_what_it_is_to_look_into(desk: Desk) -> None:
         missing = missing_objects(vault.git, files.values())
         found = search(vault, Needle.of("needle"))
     assert (len(missing), paths(found)) == (len(files), ["/4", "/a/1", "/b/3"])
+
+
+def test_many_folders_of_a_root_are_shared_out(desk: Desk) -> None:
+    """Also folders with one and the same tree, and files beside them: each file is named once, by its own path."""
+    names = [f"{number:02}" for number in range(20)]
+    for name in names:
+        desk.write(f"/{name}/same", "needle\n")
+    desk.write("/beside", "needle\n")
+    desk.sync()
+    with (
+        read_vault(desk.settings, warn=desk.warnings.append, clock=desk.clock) as vault,
+        files_with(vault.git, vault.meta.content, b"needle") as holding,
+    ):
+        files = sorted(holding)
+    assert files == [*(f"{name}/same.py" for name in names), "beside.py"]
