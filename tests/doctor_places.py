@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from cli_places import configured
 from flow.places import Quiet
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.clock import SystemClock
