@@ -233,7 +233,8 @@ def _bind(options: EmulatorOptions) -> list[socket.socket]:
     port = options.port
     try:
         for _ in range(options.workers):
-            each = socket.socket(family, socket.SOCK_STREAM)
+            # With its protocol named, or the event loop would leave Nagle's algorithm on, and answers would come late.
+            each = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             sockets.append(each)
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if options.workers > 1:

@@ -44,7 +44,7 @@ def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None
             hint="Listen on 127.0.0.1, or set web.sign_in to proxy or oidc.",
         )
     site = Site.of(settings)
-    listening = _bound(host, port)
+    listening = bound(host, port)
     with listening:
         port = listening.getsockname()[1]
         https = settings.web.address.startswith("https://") or way is SignIn.APP
@@ -83,9 +83,16 @@ class _Server(uvicorn.Server):
             self._told()
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
+    """The socket to listen on.
+
+    Raises:
+        ConfigurationError: the address cannot be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol named: only then the event loop sends what is short at once. Otherwise the end of each answer
+    # would wait for the browser's acknowledgement of its beginning, which comes 40 ms later.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
