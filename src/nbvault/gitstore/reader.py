@@ -13,8 +13,11 @@ from typing import IO, NamedTuple
 
 from nbvault.errors import GitError, VaultError
 from nbvault.gitstore.runner import Git, LongProcess, decode, encode
+from nbvault.gitstore.standing import Standing
 from nbvault.model import Person
 
+# So many blobs are asked for one by one where a git stands by; a process of their own is quicker for more.
+_ONE_BY_ONE = 100
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 _CHUNK_BYTES = 256 * 1024
@@ -105,6 +108,22 @@ def ls_tree(git: Git, commit: str, path: str = "") -> Iterator[TreeEntry]:
             head, _, name = record.partition(b"\t")
             mode, kind, oid = head.decode().split()
             yield TreeEntry(decode(name), mode, kind, oid)
+
+
+def entries_at(git: Git, commit: str, paths: Sequence[str]) -> list[TreeEntry]:
+    """What a commit's tree has at these very paths, files and folders; needs trees only, no blobs.
+
+    Of a path with a slash at its end, what is directly in that folder.
+    """
+    if not paths:
+        return []
+    listing = git.offline().run("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", *paths).stdout
+    found = []
+    for record in filter(None, listing.split(b"\0")):
+        head, _, name = record.partition(b"\t")
+        mode, kind, oid = head.decode().split()
+        found.append(TreeEntry(decode(name), mode, kind, oid))
+    return found
 
 
 def diff_trees(git: Git, old: str, new: str) -> Iterator[TreeDifference]:
@@ -312,11 +331,19 @@ class BlobReader:
 
     Args:
         fetch_missing: Gets what this partial clone lacks, all in one call; without it a missing blob is an error.
+        standing: Is asked for a few.
     """
 
-    def __init__(self, git: Git, fetch_missing: Callable[[list[str]], None] | None = None) -> None:
+    def __init__(
+        self,
+        git: Git,
+        fetch_missing: Callable[[list[str]], None] | None = None,
+        *,
+        standing: Standing | None = None,
+    ) -> None:
         self._git = git
         self._fetch_missing = fetch_missing
+        self._standing = standing
 
     def ensure(self, oids: Iterable[str]) -> None:
         """See that all these are here.
@@ -343,9 +370,23 @@ class BlobReader:
         wanted = list(oids)
         if not wanted:
             return
+        if self._standing is not None and len(wanted) <= _ONE_BY_ONE:
+            yield from self._one_by_one(self._standing, wanted)
+            return
         with self._asked(wanted) as process:
             for oid in wanted:
                 yield oid, _read_blob(process, oid)
+
+    def _one_by_one(self, standing: Standing, wanted: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        for place, oid in enumerate(wanted):
+            data = standing.read(oid)
+            if data is None:
+                # Whatever else is not here comes along.
+                self.ensure(wanted[place:])
+                data = standing.read(oid)
+            if data is None:
+                raise VaultError(f"Object {oid} is in the vault, and cannot be read.")
+            yield oid, data
 
     def lines(self, oids: Iterable[str]) -> Iterator[tuple[int, bytes]]:
         """Each line of each object, with the object's place among those asked for; only a piece is in memory at a time.

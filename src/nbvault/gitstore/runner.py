@@ -60,6 +60,7 @@ _BOUNDS = (
 _OFFLINE = "offline"
 _URL_PASSWORD = re.compile(r"(?<=://)(?:[^/@\s]*:[^/@\s]*|[^/@\s]{20,})@")
 _STDERR_BYTES = 64 * 1024
+_NICENESS = 10
 
 
 _INHERITED: ContextVar[tuple[int, ...]] = ContextVar("inherited", default=())
@@ -172,10 +173,14 @@ class Git:
         repo: The repository (what ``--git-dir`` is to be).
         base_environment: The environment of this program, read by whoever may read it: PATH, HOME, proxies and
             certificates are taken from it.
+        niceness: As of nice(1); 0 is as urgent as this process.
     """
 
-    def __init__(self, repo: Path, base_environment: Mapping[str, str], *, running: _Running | None = None) -> None:
+    def __init__(
+        self, repo: Path, base_environment: Mapping[str, str], *, running: _Running | None = None, niceness: int = 0
+    ) -> None:
         self.repo = repo.absolute()
+        self._niceness = niceness
         self.base_environment = base_environment
         self._running = running or _Running()
         self._environment = {**_clean(base_environment), **_FIXED}
@@ -237,7 +242,11 @@ class Git:
         view = self.repo / _OFFLINE
         if not (view / "HEAD").exists():
             _make_view(view)
-        return Git(view, self.base_environment, running=self._running)
+        return Git(view, self.base_environment, running=self._running, niceness=self._niceness)
+
+    def gently(self) -> Git:
+        """The same repository for work that nobody waits for: its commands give way, and its `stop` ends only them."""
+        return Git(self.repo, self.base_environment, niceness=_NICENESS)
 
     def stop(self) -> None:
         """Kill every command that runs on this repository and refuse new ones: they raise SessionInterrupted.
@@ -250,7 +259,7 @@ class Git:
         self, args: Sequence[str], environment: Mapping[str, str] | None, *, feed: bool
     ) -> subprocess.Popen[bytes]:
         def start() -> subprocess.Popen[bytes]:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 ["git", f"--git-dir={self.repo}", *_BOUNDS, *args],
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -261,6 +270,11 @@ class Git:
                 start_new_session=True,
                 pass_fds=_INHERITED.get(),
             )
+            if self._niceness:
+                # Its helpers are of its group. It may have ended already, or the system may not allow it.
+                with suppress(OSError):
+                    os.setpriority(os.PRIO_PGRP, process.pid, self._niceness)
+            return process
 
         try:
             return self._running.begin(start)
@@ -288,6 +302,11 @@ class LongProcess:
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended, or was killed."""
+        return self._process.poll() is not None
 
     def finish(self, *, ok: Collection[int] = (0,)) -> str:
         """Close its input, wait for its end, and return what it complained of.

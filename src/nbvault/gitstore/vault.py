@@ -12,6 +12,7 @@ from nbvault.gitstore.meta import Meta, read_meta
 from nbvault.gitstore.reader import BlobReader, blob_in, commit_info, ls_tree, missing_objects, resolve
 from nbvault.gitstore.remote import Remote
 from nbvault.gitstore.runner import Git
+from nbvault.gitstore.standing import Standing
 from nbvault.gitstore.upkeep import fetch_turn
 from nbvault.inventory import Blobs
 from nbvault.model import Row
@@ -33,6 +34,7 @@ class Vault:
     Args:
         earlier: Where earlier epochs may be asked besides where the remote is, as from `remote_url`.
         say: Told what a reader should know of what cannot be read.
+        standing: Where little is asked often: answers what is here without a process for each question.
     """
 
     git: Git
@@ -45,6 +47,7 @@ class Vault:
     want_tree: bool = True
     earlier: frozenset[str] = frozenset()
     say: Callable[[str], None] = lambda _: None
+    standing: Standing | None = None
     past: Past = field(init=False)
     refs: dict[str, str] = field(default_factory=dict)
     meta: Meta = field(default_factory=lambda: Meta(""))
@@ -72,7 +75,7 @@ class Vault:
 
     @property
     def blobs(self) -> BlobReader:
-        return BlobReader(self.git, self.past.fetch_objects)
+        return BlobReader(self.git, self.past.fetch_objects, standing=self.standing)
 
     @property
     def is_new(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nbvault.errors import VaultError
+from nbvault.gitstore.reader import entries_at
 from nbvault.gitstore.vault import Vault
 from nbvault.model import NotebookFormat
 from nbvault.notebook import Notebook, parse
@@ -13,7 +14,6 @@ from nbvault.paths import extension_of
 from nbvault.recovery.contents import format_of, language_of
 from nbvault.recovery.moments import Moment
 from nbvault.recovery.notebooks import Found, Stay
-from nbvault.recovery.versions import entries_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,18 @@ class Content:
 def content_at(vault: Vault, stays: Iterable[Stay], when: Moment) -> Content | None:
     """What a notebook with these stays (oldest first) was at a moment; None if it was not in the vault then."""
     for stay in reversed(list(stays)):
-        if stay.covers(when.session):
-            entries = entries_at(vault.git, when.commit, [stay.repo_path])
-            if blob := next((entry.oid for entry in entries if entry.kind == "blob"), ""):
-                return Content(stay.path, stay.repo_path, blob)
+        if stay.covers(when.session) and (blob := _blob_at(vault, when.commit, stay.repo_path)):
+            return Content(stay.path, stay.repo_path, blob)
     return None
+
+
+def _blob_at(vault: Vault, commit: str, repo_path: str) -> str:
+    """The blob at a path of a commit; empty if there is none."""
+    told = vault.standing.blob_at(commit, repo_path) if vault.standing else None
+    if told is not None:
+        return told
+    entries = entries_at(vault.git, commit, [repo_path])
+    return next((entry.oid for entry in entries if entry.kind == "blob"), "")
 
 
 def content_now(vault: Vault, found: Found) -> Content | None:

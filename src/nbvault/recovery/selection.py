@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from nbvault.errors import ConfigurationError, VaultError
-from nbvault.gitstore.reader import TreeEntry, ls_tree
+from nbvault.gitstore.reader import TreeEntry, entries_at, ls_tree
 from nbvault.gitstore.vault import Vault
 from nbvault.model import Row
 from nbvault.paths import decode, extension_of, folder_forms, join, relative
@@ -18,7 +18,7 @@ from nbvault.recovery.moments import Moment, moment
 from nbvault.recovery.names import spellings
 from nbvault.recovery.notebooks import Found, Notebooks
 from nbvault.recovery.places import glob, ours
-from nbvault.recovery.versions import entries_at, files_of
+from nbvault.recovery.versions import files_of
 
 _FEW = 50
 """So many single notebooks are looked up one by one."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nbvault.errors import ConfigurationError, VaultError
-from nbvault.gitstore.reader import TreeEntry
-from nbvault.gitstore.runner import Git, decode
+from nbvault.gitstore.reader import TreeEntry, entries_at
+from nbvault.gitstore.runner import Git
 from nbvault.gitstore.vault import Vault
 from nbvault.paths import EXTENSIONS, folder_forms, forms, relative
 from nbvault.recovery.moments import Moment, moment
@@ -98,19 +98,6 @@ def files_of(git: Git, commit: str, *, root: str, path: str) -> Iterator[TreeEnt
         folder + "/".join(form) for folder in above for extension in EXTENSIONS for form in forms(names[-1], extension)
     ]
     yield from (entry for entry in entries_at(git, commit, spelled) if entry.kind == "blob")
-
-
-def entries_at(git: Git, commit: str, paths: Sequence[str]) -> list[TreeEntry]:
-    """What a commit's tree has at these very paths, files and folders; needs trees only, no blobs."""
-    if not paths:
-        return []
-    listing = git.offline().run("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", *paths).stdout
-    found = []
-    for record in filter(None, listing.split(b"\0")):
-        head, _, name = record.partition(b"\t")
-        mode, kind, oid = head.decode().split()
-        found.append(TreeEntry(decode(name), mode, kind, oid))
-    return found
 
 
 def _file(git: Git, commit: str, repo_path: str) -> TreeEntry | None:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from nbvault.clock import Clock
 from nbvault.errors import ConfigurationError, GitError, NbvaultError, RemoteUnreachable
+from nbvault.gitstore.standing import Standing
 from nbvault.gitstore.upkeep import write_commit_graph
 from nbvault.gitstore.vault import Vault
 from nbvault.opening import locked_by_another, opened_vault
@@ -66,6 +67,8 @@ class WarmVault:
         if self._first is not None:
             return
         self._first = self._stack.enter_context(opened_vault(self._settings, say=self._say, clock=self._clock))
+        self._first.standing = Standing(self._first.git)
+        self._stack.callback(self._first.standing.close)
         try:
             self.refresh()
         except NbvaultError as error:
@@ -134,7 +137,15 @@ class WarmVault:
         first = before.vault if before else self._first
         if first is None:
             raise ConfigurationError("The vault is not open.")
-        made = Vault(first.git, first.remote, first.root, first.branch, earlier=first.earlier, say=first.say)
+        made = Vault(
+            first.git,
+            first.remote,
+            first.root,
+            first.branch,
+            earlier=first.earlier,
+            say=first.say,
+            standing=first.standing,
+        )
         if before:
             made.meta, made.blob_at, made.damaged = first.meta, first.blob_at, first.damaged
         return made
