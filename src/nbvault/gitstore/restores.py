@@ -16,9 +16,9 @@ from pathlib import Path
 
 from nbvault.clock import Clock, SystemClock
 from nbvault.errors import GitError, LockedError, RemoteUnreachable
-from nbvault.gitstore.cache import open_cache
+from nbvault.gitstore.cache import open_cache, opened_as_it_is
 from nbvault.gitstore.publish import RemoteMoved, push
-from nbvault.gitstore.reader import BlobReader, commit_info, ls_tree, missing_objects
+from nbvault.gitstore.reader import BlobReader, commit_info, entries_at, ls_tree, missing_objects
 from nbvault.gitstore.remote import PushRef, Remote
 from nbvault.gitstore.repack import merge_packs
 from nbvault.gitstore.runner import Git, decode
@@ -97,6 +97,20 @@ class RestoreBranch:
             return {}
         below = f"{_FOLDER}/{restore}/"
         return {entry.path.removeprefix(below): entry.oid for entry in ls_tree(self._git, self.tip, below.rstrip("/"))}
+
+    def records_of(self, restores: Sequence[str]) -> dict[str, dict[str, str]]:
+        """What `files` says of each of many restores, but for the pre-images: those may be thousands.
+
+        Those that are not on the branch are left out.
+        """
+        found: dict[str, dict[str, str]] = {}
+        for start in range(0, len(restores), _PATHS_A_COMMAND):
+            folders = [f"{_FOLDER}/{each}/" for each in restores[start : start + _PATHS_A_COMMAND]]
+            for entry in entries_at(self._git, self.tip, folders) if self.tip else ():
+                _, restore, name = entry.path.split("/", 2)
+                if entry.kind == "blob":
+                    found.setdefault(restore, {})[name] = entry.oid
+        return found
 
     def read(self, oids: Sequence[str]) -> dict[str, bytes]:
         """Blobs by their ids; for the small files, all in memory."""
@@ -207,20 +221,26 @@ class RestoreBranch:
 
 
 @contextmanager
-def opened_restores(vault: Vault, *, clock: Clock | None = None) -> Iterator[RestoreBranch]:
+def opened_restores(vault: Vault, *, clock: Clock | None = None, reading: bool = False) -> Iterator[RestoreBranch]:
     """The branch of an open vault, as of the vault's last look at the remote.
+
+    Args:
+        reading: For who reads only, and often: the repository is taken as it is, unless there is none.
 
     Raises:
         ConfigurationError, AuthenticationError, RemoteUnreachable, GitError: it cannot be had.
     """
-    with unseen_restores(vault, clock=clock) as branch:
+    with unseen_restores(vault, clock=clock, reading=reading) as branch:
         branch.see(vault.refs.get(BRANCH, ""))
         yield branch
 
 
 @contextmanager
-def unseen_restores(vault: Vault, *, clock: Clock | None = None) -> Iterator[RestoreBranch]:
+def unseen_restores(vault: Vault, *, clock: Clock | None = None, reading: bool = False) -> Iterator[RestoreBranch]:
     """The branch of an open vault, which may not have looked at the remote yet: `RestoreBranch.see` must come next.
+
+    Args:
+        reading: As `opened_restores` has it.
 
     Raises:
         ConfigurationError, GitError: its repository cannot be made.
@@ -228,20 +248,23 @@ def unseen_restores(vault: Vault, *, clock: Clock | None = None) -> Iterator[Res
     folder = vault.git.repo / _FOLDER
     folder.mkdir(exist_ok=True)
     path, environment = folder / "cache.git", vault.git.base_environment
-    with _in_use(folder / "in-use", alone=lambda: _tidy(Git(path, environment))):
-        with fetch_turn(path):
-            git = open_cache(path, url=vault.remote.url, base_environment=environment, clock=clock).git
-        yield RestoreBranch(git, vault.remote.seen_from(git), clock=clock)
+    there = opened_as_it_is(path, url=vault.remote.url, base_environment=environment) if reading else None
+    with _in_use(folder / "in-use", alone=None if there else lambda: _tidy(Git(path, environment))):
+        if there is None:
+            with fetch_turn(path):
+                there = open_cache(path, url=vault.remote.url, base_environment=environment, clock=clock).git
+        yield RestoreBranch(there, vault.remote.seen_from(there), clock=clock)
 
 
 @contextmanager
-def _in_use(path: Path, *, alone: Callable[[], None]) -> Iterator[None]:
+def _in_use(path: Path, *, alone: Callable[[], None] | None) -> Iterator[None]:
     """Hold a share of the local repository; ``alone`` is called first if nobody else has one."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            alone()
+        if alone is not None:
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                alone()
         fcntl.flock(file, fcntl.LOCK_SH)
         yield
     finally:

@@ -333,8 +333,32 @@ def read_record(branch: RestoreBranch, restore: str) -> Record:
         known = branch.ids()[-3:]
         hint = f"The last ones are {', '.join(known)}." if known else "There has been no restore yet."
         raise ConfigurationError(f"The vault knows no restore {restore!r}.", hint=hint)
-    indexes = sorted(path for path in files if path.startswith("pre-"))
-    content = branch.read([files[path] for path in (INTENT, *indexes, *([RECEIPT] if RECEIPT in files else []))])
+    return _record(files, branch.read(_told_by(files)))
+
+
+def read_records(branch: RestoreBranch, restores: Sequence[str]) -> list[Record]:
+    """The same of many, in their order, read in one batch; those that the branch does not have are left out.
+
+    Raises:
+        VaultError: a file is damaged.
+    """
+    known = branch.records_of(restores)
+    whole = [files for each in restores if INTENT in (files := known.get(each, {}))]
+    content = branch.read([oid for files in whole for oid in _told_by(files)])
+    return [_record(files, content) for files in whole]
+
+
+def _told_by(files: Mapping[str, str]) -> list[str]:
+    """The blobs of what tells of a restore."""
+    return [files[path] for path in (INTENT, *_indexes(files), *([RECEIPT] if RECEIPT in files else []))]
+
+
+def _indexes(files: Iterable[str]) -> list[str]:
+    return sorted(path for path in files if path.startswith("pre-"))
+
+
+def _record(files: Mapping[str, str], content: Mapping[str, bytes]) -> Record:
+    indexes = _indexes(files)
     pre: dict[int, PreImage] = {}
     for path in indexes:
         pre |= _load_index(content[files[path]], path)

@@ -12,6 +12,10 @@ from nbvault.errors import LockedError, PushRefused
 from nbvault.gitstore.restores import BRANCH, RECEIPT, RestoreBranch, opened_restores
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.vault import Vault
+from nbvault.opening import opened_vault
+from nbvault.recovery.receipt import INTENT, read_record, read_records
+from recovery.places import ROOT
+from recovery.restore.desk import RestoreDesk, source
 
 
 @pytest.fixture
@@ -125,3 +129,42 @@ def test_the_vault_s_own_repository_is_left_alone(server: Git, tmp_path: Path) -
         assert first.ids() == ["A", "B", "C"]
     assert git.text("for-each-ref") == before
     assert not (git.repo / "shallow").exists()
+
+
+def test_many_records_are_read_as_one_by_one(desk: RestoreDesk) -> None:
+    """Complete ones, an open one, one with pre-images, and a name that is none: the same values, in their order."""
+    desk.restore("f/a", to="/Clients/copies/a")
+    desk.emulator.edit(f"{ROOT}/f/b", source("changed\n"))
+    desk.restore(f"{ROOT}/f/b", f"{ROOT}/f/c", overwrite="always")
+    with desk.restorer() as restorer:
+        branch = restorer.branch
+        branch.append("20990101T000000Z-aaaaaa", {INTENT: branch_intent(branch)}, subject="open")
+        names = branch.ids()
+        assert len(names) == 3
+        told = read_records(branch, ["nothing", *names[::-1]])
+        assert told == [read_record(branch, name) for name in names[::-1]]
+        assert [bool(record.pre) for record in told] == [False, True, False]
+        assert read_records(branch, []) == []
+
+
+def branch_intent(branch: RestoreBranch) -> bytes:
+    """An intent that is on the branch already."""
+    oid = branch.files(branch.ids()[0])[INTENT]
+    return branch.read([oid])[oid]
+
+
+def test_who_only_reads_takes_the_repository_as_it_is(desk: RestoreDesk) -> None:
+    """Reading makes the repository where there is none, sees what others wrote since, and leaves what lies there."""
+    with opened_vault(desk.settings, clock=desk.clock) as vault:
+        leftover = vault.git.repo / "restores" / "cache.git" / "objects" / "pack" / "tmp_pack_x"
+        made: list[str] = []
+        for name in "ab":
+            vault.refresh()
+            with opened_restores(vault, clock=desk.clock, reading=True) as branch:
+                assert branch.ids() == sorted(made)
+            made.append(desk.restore(f"f/{name}", to=f"{ROOT}/copies/{name}").intent.restore)
+        leftover.write_bytes(b"of a living process, perhaps")
+        vault.refresh()
+        with opened_restores(vault, clock=desk.clock, reading=True) as branch:
+            assert branch.ids() == sorted(made)
+        assert leftover.exists()
