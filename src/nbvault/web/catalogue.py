@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from heapq import merge
 from typing import Any, NamedTuple
 
 from nbvault.model import Language, Row
@@ -95,6 +96,7 @@ class Catalogue:
         self._languages = bytearray()
         self._editors = array("I")
         self._names: list[str] = []
+        self._by_editor: list[array[int]] = []
         self._fill(frozenset(stale))
         self._rare = {
             state: array(
@@ -125,6 +127,8 @@ class Catalogue:
             if editor not in numbers:
                 numbers[editor] = len(self._names)
                 self._names.append(editor)
+                self._by_editor.append(array("I"))
+            self._by_editor[numbers[editor]].append(len(self._editors))
             self._editors.append(numbers[editor])
 
     def __len__(self) -> int:
@@ -156,13 +160,31 @@ class Catalogue:
         start, end = self._stretch(query)
         words = query.text.casefold().split()
         start = max(start, after + 1)
-        # What few notebooks have is not looked for in all of them.
-        few = self._rare.get(query.state)
-        numbers = few[bisect_left(few, start) : bisect_left(few, end)] if few is not None and not words else None
         editors = self._editors_like(query.editor)
-        for number in self._with(words, start, end) if numbers is None else numbers:
+        for number in self._candidates(query, words, editors, start, end):
             if self._fits(number, query, editors):
                 yield self.item(number)
+
+    def _candidates(
+        self, query: Query, words: list[str], editors: frozenset[int], start: int, end: int
+    ) -> Iterable[int]:
+        """Numbers in order, all that can be meant among them: what few notebooks have is not looked for in all."""
+        if words:
+            return self._with(words, start, end)
+        if (few := self._rare.get(query.state)) is not None:
+            return few[bisect_left(few, start) : bisect_left(few, end)]
+        if query.editor:
+            theirs = [self._by_editor[editor] for editor in sorted(editors)]
+            return merge(*(numbers[bisect_left(numbers, start) : bisect_left(numbers, end)] for numbers in theirs))
+        if query.language:
+            return self._written_in(_NUMBERS.get(query.language, _NO_LANGUAGE), start, end)
+        return range(start, end)
+
+    def _written_in(self, language: int, start: int, end: int) -> Iterator[int]:
+        number = self._languages.find(language, start, end)
+        while number >= 0:
+            yield number
+            number = self._languages.find(language, number + 1, end)
 
     def _editors_like(self, wanted: str) -> frozenset[int]:
         """The numbers of the editors whose names hold this."""
@@ -218,9 +240,6 @@ class Catalogue:
     def _with(self, words: list[str], start: int, end: int) -> Iterator[int]:
         """The numbers from ``start`` to before ``end`` whose paths hold all the words."""
         if start >= end:
-            return
-        if not words:
-            yield from range(start, end)
             return
         # The longest word is in the fewest paths.
         first, *rest = sorted(words, key=len, reverse=True)
