@@ -24,9 +24,10 @@ from nbvault.recovery.past import Content
 MOST_BYTES = 2 * 1024 * 1024
 MOST_LINES = 4000
 MOST_CHARACTERS = 2000
-_HIGHLIGHTED = 200_000
+_HIGHLIGHTED = 100_000
 _COMPARED = 400
 _CONTEXT = 3
+_SHORT = 24
 
 _LEXERS = {"python": "python", "sql": "sql", "scala": "scala", "r": "r", "sh": "bash", "markdown": "markdown"}
 _CLASSES = (
@@ -42,6 +43,8 @@ _CLASSES = (
     (Generic.Heading, "k"),
     (Generic.Subheading, "k"),
 )
+# Strings and comments: one of them may go on in the next line.
+_REACHING = ("s", "c")
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
 
 Segments = list[tuple[str, str]]
@@ -139,12 +142,10 @@ def diff_view(changes: Sequence[CellChange]) -> DiffView:
             found.append(ChangeView("same", f"{count:,} equal cell{'' if count == 1 else 's'}", "", ()))
             continue
         for change in run:
-            rows = list(_rows(change))
-            found.append(
-                ChangeView(change.kind.value, _words(change), change.cell.language, tuple(rows[: max(left, 0)]))
-            )
-            left_out += max(len(rows) - max(left, 0), 0)
-            left -= len(rows)
+            rows, count = _rows(change, most=max(left, 0))
+            found.append(ChangeView(change.kind.value, _words(change), change.cell.language, tuple(rows)))
+            left_out += count - len(rows)
+            left -= count
     return DiffView(tuple(found), all(change.kind is ChangeKind.SAME for change in changes), left_out)
 
 
@@ -162,57 +163,130 @@ def _words(change: CellChange) -> str:
     return f"{place} {what}{': ' + ', '.join(others) if others else ''}"
 
 
-def _rows(change: CellChange) -> Iterator[Row]:
-    if change.kind is ChangeKind.ADDED:
-        lines = highlighted(change.cell.lines, change.cell.language)
-        yield from (Row("added", new_number=at, new=marked(line, ())) for at, line in enumerate(lines, 1))
-    elif change.kind is ChangeKind.REMOVED:
-        lines = highlighted(change.cell.lines, change.cell.language)
-        yield from (Row("removed", at, marked(line, ())) for at, line in enumerate(lines, 1))
-    elif change.lines:
-        yield from _folded(list(_paired(change)))
+def _rows(change: CellChange, *, most: int) -> tuple[list[Row], int]:
+    """The first rows of a change, and how many it has."""
+    if change.kind in (ChangeKind.ADDED, ChangeKind.REMOVED):
+        lines = highlighted(change.cell.lines[:most], change.cell.language)
+        texts = [(at, marked(line, ())) for at, line in enumerate(lines, 1)]
+        if change.kind is ChangeKind.ADDED:
+            rows = [Row("added", new_number=at, new=text) for at, text in texts]
+        else:
+            rows = [Row("removed", at, text) for at, text in texts]
+        return rows, len(change.cell.lines)
+    if not change.lines:
+        return [], 0
+    pairs = list(_paired(change.lines))
+    shown = list(_folded(pairs))
+    return list(_side_by_side(change, pairs, shown[:most])), len(shown)
 
 
-def _paired(change: CellChange) -> Iterator[Row]:
-    old = iter(enumerate(highlighted(_side(change.lines, "-"), _language(change.old)), 1))
-    new = iter(enumerate(highlighted(_side(change.lines, "+"), _language(change.new)), 1))
-    for same, run in groupby(change.lines, key=lambda line: line.mark == " "):
-        lines = list(run)
-        if same:
-            for _ in lines:
-                (one, before), (other, after) = next(old), next(new)
-                yield Row("same", one, marked(before, ()), other, marked(after, ()))
+class _Pair(NamedTuple):
+    """The places of a line on both sides, counted from 0; None where a side has none. Equal lines are `same`."""
+
+    old: int | None
+    new: int | None
+    same: bool
+
+
+def _side_by_side(change: CellChange, pairs: Sequence[_Pair], shown: Sequence[_Pair | int]) -> Iterator[Row]:
+    """Only what is shown is highlighted, from the first line to the last one: that takes longer than all the rest."""
+    last = max((each.new for each in shown if isinstance(each, _Pair) and each.new is not None), default=-1)
+    after = highlighted(_side(change.lines, "+")[: last + 1], _language(change.new))
+    before = _Before(change, pairs, after)
+    for each in shown:
+        if not isinstance(each, _Pair):
+            yield Row("fold", folded=each)
             continue
-        gone = [next(old) for line in lines if line.mark == "-"]
-        come = [next(new) for line in lines if line.mark == "+"]
-        for left, right in zip_longest(gone, come):
-            yield _pair(left, right)
+        left = None if each.old is None else (each.old + 1, before.line(each))
+        right = None if each.new is None else (each.new + 1, after[each.new])
+        yield _row(left, right, same=each.same)
 
 
-def _pair(left: tuple[int, Segments] | None, right: tuple[int, Segments] | None) -> Row:
+class _Before:
+    """The old side's lines, highlighted: equal ones as on the new side, and of what is gone no more than must be.
+
+    What is gone is highlighted by itself where no string or comment reaches into it from above.
+    """
+
+    def __init__(self, change: CellChange, pairs: Sequence[_Pair], after: Sequence[Segments]) -> None:
+        self._lines = _side(change.lines, "-")
+        self._language = _language(change.old)
+        self._alike = self._language == _language(change.new)
+        self._after = after
+        self._known: dict[int, Segments] = {}
+        self._begins = self._beginnings(pairs)
+        self._whole: list[Segments] | None = None
+
+    def line(self, pair: _Pair) -> Segments:
+        """The old line of a pair that has one."""
+        if pair.old is None:
+            raise ValueError("a row without a side")
+        if pair.same and pair.new is not None and self._alike:
+            return self._after[pair.new]
+        run = self._begins.get(pair.old) if self._alike else None
+        if run is None:
+            self._whole = self._whole or highlighted(self._lines, self._language)
+            return self._whole[pair.old]
+        if pair.old not in self._known:
+            self._known |= zip(run, highlighted([self._lines[at] for at in run], self._language), strict=True)
+        return self._known[pair.old]
+
+    def _beginnings(self, pairs: Sequence[_Pair]) -> dict[int, range]:
+        """The run of what is gone to which a line belongs, where the line above it ends in plain code."""
+        found: dict[int, range] = {}
+        above: _Pair | None = None
+        for same, run in groupby(pairs, key=lambda pair: pair.same):
+            each = list(run)
+            gone = [pair.old for pair in each if pair.old is not None]
+            if not same and gone and (above is None or self._is_plain(above)):
+                found |= dict.fromkeys(gone, range(gone[0], gone[-1] + 1))
+            above = each[-1]
+        return found
+
+    def _is_plain(self, above: _Pair) -> bool:
+        if above.new is None or above.new >= len(self._after):
+            return False
+        return self._after[above.new][-1][0] not in _REACHING
+
+
+def _paired(lines: Iterable[Line]) -> Iterator[_Pair]:
+    old = new = 0
+    for mark, run in groupby(lines, key=lambda line: line.mark == " "):
+        found = list(run)
+        gone = len(found) if mark else sum(line.mark == "-" for line in found)
+        come = len(found) if mark else sum(line.mark == "+" for line in found)
+        for one, other in zip_longest(range(old, old + gone), range(new, new + come)):
+            yield _Pair(one, other, mark)
+        old, new = old + gone, new + come
+
+
+def _row(left: tuple[int, Segments] | None, right: tuple[int, Segments] | None, *, same: bool) -> Row:
     if left is None or right is None:
         if left is not None:
             return Row("removed", left[0], marked(left[1], ()))
         if right is not None:
             return Row("added", new_number=right[0], new=marked(right[1], ()))
         raise ValueError("a row without a side")
+    if same:
+        one = marked(left[1], ())
+        return Row("same", left[0], one, right[0], one if left[1] == right[1] else marked(right[1], ()))
     gone, come = differing(_text(left[1]), _text(right[1]))
     return Row("changed", left[0], marked(left[1], gone), right[0], marked(right[1], come))
 
 
-def _folded(rows: list[Row]) -> Iterator[Row]:
-    """Equal lines further than a few from a change become one row that says how many."""
-    near = [False] * len(rows)
-    for at, row in enumerate(rows):
-        if row.kind != "same":
-            for place in range(max(at - _CONTEXT, 0), min(at + _CONTEXT + 1, len(rows))):
+def _folded(pairs: Sequence[_Pair]) -> Iterator[_Pair | int]:
+    """Equal lines further than a few from a change become one number that says how many."""
+    near = [False] * len(pairs)
+    for at, pair in enumerate(pairs):
+        if not pair.same:
+            for place in range(max(at - _CONTEXT, 0), min(at + _CONTEXT + 1, len(pairs))):
                 near[place] = True
-    for shown, run in groupby(range(len(rows)), key=lambda at: near[at]):
+    for shown, run in groupby(range(len(pairs)), key=lambda at: near[at]):
         places = list(run)
         if shown or len(places) == 1:
-            yield from (rows[at] for at in places)
+            yield from (pairs[at] for at in places)
         else:
-            yield Row("fold", folded=len(places))
+            yield len(places)
 
 
 def _side(lines: Iterable[Line], mark: str) -> list[str]:
@@ -256,9 +330,9 @@ def highlighted(lines: Sequence[str], language: str) -> list[Segments]:
     if lexer is None or len(text) > _HIGHLIGHTED or not lines:
         return [[("", line)] for line in lines]
     found: list[Segments] = [[]]
-    for kind, value in lexer.get_tokens(text):
-        name = _class(kind)
-        first, *rest = value.split("\n")
+    # Neighbours of one class are one segment: whatever is done with segments later is done half as often.
+    for name, run in groupby(lexer.get_tokens(text), key=lambda token: _class(token[0])):
+        first, *rest = "".join(value for _, value in run).split("\n")
         found[-1].append((name, first))
         for part in rest:
             found.append([(name, part)])
@@ -286,14 +360,22 @@ def marked(segments: Segments, stretches: Sequence[tuple[int, int]]) -> Markup:
             if shown >= MOST_CHARACTERS:
                 continue
             shown += len(piece)
-            # Put together as plain texts, five times as fast: `escape` has seen everything but our own names of tokens.
-            html = str(escape(visible(piece[:MOST_CHARACTERS])))
-            html = f'<span class="t-{name}">{html}</span>' if name and piece else html
+            html = _short(name, piece) if len(piece) <= _SHORT else _html(name, piece)
             found.append(f"<mark>{html}</mark>" if inside else html)
         at += len(text)
     if at > MOST_CHARACTERS:
         found.append(f'<span class="more">… {at - MOST_CHARACTERS:,} more characters</span>')
     return Markup("".join(found))  # noqa: S704 - every text in it is escaped above
+
+
+def _html(name: str, piece: str) -> str:
+    # Put together as plain texts, five times as fast: `escape` has seen everything but our own names of tokens.
+    html = str(escape(visible(piece[:MOST_CHARACTERS])))
+    return f'<span class="t-{name}">{html}</span>' if name and piece else html
+
+
+# Keywords, operators, indentations come again and again.
+_short = lru_cache(maxsize=4096)(_html)
 
 
 def _cut(text: str, start: int, stretches: Sequence[tuple[int, int]]) -> Iterator[tuple[str, bool]]:
