@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from nbvault.clock import SystemClock
-from nbvault.reporting.query import last_week
+from nbvault.gitstore.restores import BRANCH
+from nbvault.reporting.query import Query, last_week
+from nbvault.reporting.walk import changes
 from nbvault.settings import load_settings
 from nbvault.web.library import Kept
 from nbvault.web.workspaces import AT_ONCE, EACH_AT_ONCE, Workspaces
 from nbvault.workspace.client import WorkspaceClient
 from nbvault_emulator.testing import Emulator
+from recovery.places import HEAD
 from web.places import ANN, BOB, ETL, MARK, MOVED, OPEN, PROXY, ROOT, Browser, Desk, Page, hide, serving, until
 
 HASTY = {"NBVAULT_WEB__PATIENCE_S": "0.000001"}
@@ -192,3 +195,46 @@ def test_the_last_weeks_changes_are_there_before_somebody_asks(behind_proxy: Pag
     until(lambda: library._changes._known)
     ((tip, query),) = library._changes._known
     assert (tip, query) == (library.snapshot.tip, last_week(behind_proxy.site.clock.now()))
+
+
+def test_a_part_of_what_was_read_beforehand_is_not_read_again(page: Page) -> None:
+    """A shorter period inside the last week has the very changes that a walk through the history gives."""
+    library, local = page.site.library, page.local()
+    until(lambda: library._fetched_for)
+    snapshot, walked = library.snapshot, 0
+    for since, end in (("2d", ""), ("2d", "1d"), ("1h", ""), ("3w", ""), ("2d", "1d")):
+        query = Query.of_texts(since=since, until=end, now=page.site.clock.now())
+        known = library._part_of_the_known(snapshot, query)
+        walked += known is None
+        told = known if known is not None else library._changes_of(snapshot, query)
+        assert [each.change for each in told] == list(changes(snapshot.vault, query))
+    assert walked == 1
+    assert local.json("/api/changes", since="7d")["changes"] is not None
+
+
+def test_a_list_asks_about_as_much_as_fills_it(tmp_path: Path) -> None:
+    """A page of two notebooks out of many folders asks about the folders of three, and not about all."""
+    paths = [f"{ROOT}/2025/E{number}/NOTEBOOKS/load" for number in range(9)]
+    world = [{"path": path, "content": f"{HEAD}x = 1"} for path in paths]
+    with Emulator(world=world) as emulator:
+        desk = Desk(emulator, tmp_path)
+        desk.sync()
+        with serving(desk, **PROXY) as page:
+            person = page.person(emulator.user_token("dora@example.com"))
+            emulator.reset_requests()
+            first = person.json("/api/notebooks", q="load", limit=2)
+            assert [each["path"] for each in first["notebooks"]] == paths[:2]
+            # The root and the year, and for each of three notebooks its folder.
+            assert emulator.requests()["list"] == {"200": 2 + 3}
+            rest = person.json("/api/notebooks", q="load", after=first["after"])
+            assert [each["path"] for each in rest["notebooks"]] == paths[2:]
+
+
+def test_restores_are_there_before_somebody_asks(behind_proxy: Page, bob: Browser) -> None:
+    """Once a restore has ended, the list that has it is read already; and it is the one that is shown."""
+    receipt = bob.restore(f"{ROOT}{OPEN}/keep", to=f"{ROOT}{OPEN}/copy")
+    deeds = behind_proxy.site.to_do
+    known = deeds._lists.peek(behind_proxy.site.library.snapshot.vault.refs[BRANCH])
+    assert known is not None
+    assert known[0].intent.restore == receipt["restore"]
+    assert bob.json("/api/restores")[0]["restore"] == receipt["restore"]

@@ -173,7 +173,7 @@ class _Records:
 
 def _told(vault: Vault, query: Query) -> Iterator[NotebookChange]:
     known = _Records.of(vault)
-    waiting = sorted((session for session in known.sessions() if _in_period(session, query)), reverse=True)
+    waiting = sorted((session for session in known.sessions() if in_period(session, query)), reverse=True)
     with closing(_commits(vault, query)) as commits:
         for session, group in groupby(commits, key=lambda pair: session_of(pair[0])):
             newest, found = next(group)
@@ -223,7 +223,8 @@ def began(session: str) -> datetime:
     return datetime.strptime(session[:16], _NAMED).replace(tzinfo=timezone.utc)
 
 
-def _in_period(session: str, query: Query) -> bool:
+def in_period(session: str, query: Query) -> bool:
+    """Whether a session is in the period of a query, or is the one that it names."""
     at = began(session)
     if query.session:
         return session == query.session

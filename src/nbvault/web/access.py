@@ -152,10 +152,23 @@ class Access:
         return [folder for folder in folders if sight.shows_folder(folder)]
 
     async def _may_enter(self, viewer: Viewer, folder: str) -> bool:
+        self._ask_ahead(viewer, folder)
         if folder == self._root:
             return not (await self._sight(viewer, self._root)).is_blind
         above = await self._sight(viewer, parent_of(folder))
         return above.shows_folder(folder) or not (await self._sight(viewer, folder)).is_blind
+
+    def _ask_ahead(self, viewer: Viewer, folder: str) -> None:
+        """Begin to ask at once what would be asked one after the other where no folder on the way is closed."""
+        if not self._is_inside(folder):
+            return
+        above = parent_of(folder)
+        for each in {*self._way(folder), *([above] if folder != self._root else [])}:
+            if self._fresh(viewer, each) is None:
+                self._begin(viewer, each)
+        for each in {folder, above if folder != self._root else folder}:
+            if self._fresh(None, each) is None:
+                self._begin(None, each)
 
     async def _shown(self, viewer: Viewer, wanted: Mapping[str, frozenset[int]]) -> dict[str, frozenset[int]]:
         """Of the objects wanted in each folder, those that may be shown."""

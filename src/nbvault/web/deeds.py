@@ -22,7 +22,7 @@ from nbvault.recovery.moments import moment
 from nbvault.recovery.needle import Needle
 from nbvault.recovery.past import Content
 from nbvault.recovery.plan import Action, Entry
-from nbvault.recovery.receipt import Receipt, Record, Status, read_record
+from nbvault.recovery.receipt import Receipt, Record, Status, read_record, read_records
 from nbvault.recovery.restorer import Request, Restorer
 from nbvault.recovery.search import Match, search, search_all
 from nbvault.recovery.selection import Chosen, Item, Selection
@@ -42,6 +42,8 @@ from nbvault.workspace.errors import NotFound
 MOST_PATHS = 2000
 MOST_MATCHES = 500
 RECEIPTS = 50
+# What is left by a fetch for each look at the branch is put together after so many.
+TIDIED_EVERY = 50
 
 T = TypeVar("T")
 
@@ -99,7 +101,8 @@ class Deeds:
         self._loop = asyncio.get_running_loop()
         # One that is complete stays as it is; any other one may be resumed, and then has another receipt.
         self._lists: Kept[list[Record]] = Kept(4)
-        self._receipts: Kept[Record] = Kept(4 * RECEIPTS, worth=lambda record: record.status is Status.COMPLETE)
+        self._opened = 0
+        self._receipts: Kept[Record] = Kept(4 * RECEIPTS, worth=_is_for_good)
 
     # --- restore -----------------------------------------------------------------------------------------------------
 
@@ -177,6 +180,7 @@ class Deeds:
                 # Whoever looks at the list of restores finds this one; without the remote it comes a little later.
                 with suppress(NbvaultError):
                     self._warm.refresh()
+                    self.know_records()
             task.done = task.total
             return receipt
 
@@ -200,7 +204,13 @@ class Deeds:
         snapshot = self._library.snapshot
         found = await in_time(run_in_threadpool(self._records, snapshot), VAULT, unknown)
         own = [record for record in found if self._is_own(viewer, record)]
-        return [r for r in own if await self._library.may_see_all(viewer, about_entries(r.intent.entries))]
+        seen = await self._library.may_see_each(viewer, [about_entries(record.intent.entries) for record in own])
+        return [record for record, is_seen in zip(own, seen, strict=True) if is_seen]
+
+    def know_records(self) -> None:
+        """Read the last restores before anybody asks for them; blocks. What the vault cannot tell is left."""
+        with suppress(NbvaultError):
+            self._records(self._library.snapshot)
 
     def _is_own(self, viewer: Viewer, record: Record) -> bool:
         return viewer.may(Role.ADMINISTRATOR) or record.intent.by.casefold() == viewer.name.casefold()
@@ -212,20 +222,35 @@ class Deeds:
         return self._record_in(self._library.snapshot, restore) or self._record_in(self._warm.refresh(), restore)
 
     def _record_in(self, snapshot: Snapshot, restore: str) -> Record | None:
-        with opened_restores(snapshot.vault, clock=self._clock) as branch:
-            return self._read(branch, restore) if restore in branch.ids() else None
+        def read() -> Record | None:
+            with self._branch(snapshot) as branch:
+                return read_record(branch, restore) if restore in branch.ids() else None
+
+        found = read()
+        if found:
+            self._receipts.put(restore, found)
+        return found
 
     def _records(self, snapshot: Snapshot) -> list[Record]:
         """As of the last look at the remote, which is every `web.refresh_s`, and after each restore of the page."""
 
         def read() -> list[Record]:
-            with opened_restores(snapshot.vault, clock=self._clock) as branch:
-                return [self._read(branch, each) for each in reversed(branch.ids()[-RECEIPTS:])]
+            with self._branch(snapshot) as branch:
+                last = branch.ids()[-RECEIPTS:]
+                known = {each: found for each in last if (found := self._receipts.peek(each))}
+                for record in read_records(branch, [each for each in last if each not in known]):
+                    name = record.intent.restore
+                    known[name] = self._receipts.put(name, record)
+                return [known[each] for each in reversed(last) if each in known]
 
         return self._lists.get(snapshot.vault.refs.get(BRANCH, ""), read)
 
-    def _read(self, branch: RestoreBranch, restore: str) -> Record:
-        return self._receipts.get(restore, lambda: read_record(branch, restore))
+    @contextmanager
+    def _branch(self, snapshot: Snapshot) -> Iterator[RestoreBranch]:
+        """The branch of restores to read from. Now and then its repository is opened in the way that tidies it up."""
+        reading, self._opened = self._opened % TIDIED_EVERY > 0, self._opened + 1
+        with opened_restores(snapshot.vault, clock=self._clock, reading=reading) as branch:
+            yield branch
 
     async def _this_one(self, viewer: Viewer, request: Request) -> Request:
         """A version of one notebook, wherever that was then, goes where the notebook is today.
@@ -386,6 +411,11 @@ class Deeds:
 def about_entries(entries: Sequence[Entry]) -> list[tuple[str, int]]:
     """What a plan or a receipt names."""
     return [(entry.path or entry.target, entry.live.object_id if entry.live else 0) for entry in entries]
+
+
+def _is_for_good(record: Record) -> bool:
+    """Whether a receipt will never be another one: what is not complete may be resumed."""
+    return record.status is Status.COMPLETE
 
 
 def _must_restore(viewer: Viewer) -> None:

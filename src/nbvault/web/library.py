@@ -23,7 +23,7 @@ from nbvault.recovery.moments import Moment, moment
 from nbvault.recovery.notebooks import Found
 from nbvault.recovery.past import Content, content_at, content_now
 from nbvault.reporting import query as changed
-from nbvault.reporting.walk import NotebookChange, changes
+from nbvault.reporting.walk import NotebookChange, changes, in_period
 from nbvault.web import cells
 from nbvault.web.access import Access
 from nbvault.web.catalogue import Item, Query, State
@@ -36,7 +36,8 @@ PAGE = 50
 MOST_CHANGES = 10_000
 # Of so many changes the texts are fetched before somebody opens them: some tens of megabytes.
 MOST_FETCHED = 6_000
-# So many candidates are asked about at once, and so many at most for one answer.
+# So many candidates are asked about at once at most, and so many for one answer. The first ones are as many as fill the
+# page: mostly all of them may be seen, and each folder among them is a question to the workspace.
 _PART = 200
 _AT_MOST = 5_000
 # Larger ones are read again: two hundred of these are 20 MB.
@@ -140,6 +141,12 @@ class Kept(Generic[T]):
                 making = self._making[key] = Future()
         return self._make(key, make, making) if own else making.result()
 
+    def put(self, key: Any, made: T) -> T:
+        """Keep what somebody else has made, if it is worth that; returns it."""
+        with self._lock:
+            self._keep(key, made)
+        return made
+
     def peek(self, key: Any) -> T | None:
         """What is known."""
         with self._lock:
@@ -155,12 +162,15 @@ class Kept(Generic[T]):
             raise
         with self._lock:
             del self._making[key]
-            if self._worth(made):
-                self._known[key] = made
-            while len(self._known) > self._most:
-                self._known.popitem(last=False)
+            self._keep(key, made)
         making.set_result(made)
         return made
+
+    def _keep(self, key: Any, made: T) -> None:
+        if self._worth(made):
+            self._known[key] = made
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
 
 
 async def _read(work: Callable[P, T], *values: P.args, **more: P.kwargs) -> T:
@@ -202,7 +212,8 @@ class Library:
         found: list[Item] = []
         last, examined = after, 0
         while len(found) <= most and examined < _AT_MOST:
-            part = list(islice(candidates, most + 1 if viewer.sees_all else _PART))
+            wanted = max(most + 1 - len(found), min(examined, _PART))
+            part = list(islice(candidates, wanted))
             if not part:
                 return Page(found, None)
             seen = await self._access.visible(viewer, part)
@@ -247,9 +258,15 @@ class Library:
 
     async def may_see_all(self, viewer: Viewer, about: Iterable[tuple[str, int]]) -> bool:
         """Whether all of these may (still) be seen; what lies outside the backed-up root is nobody's secret."""
+        return (await self.may_see_each(viewer, [about]))[0]
+
+    async def may_see_each(self, viewer: Viewer, many: Iterable[Iterable[tuple[str, int]]]) -> list[bool]:
+        """The same for each of many, all asked about at once."""
         root = self.snapshot.catalogue.root + "/"
-        places = [Place(*each) for each in about if each[0].startswith(root)]
-        return all(await self._access.visible(viewer, places))
+        places = [[Place(*each) for each in about if each[0].startswith(root)] for about in many]
+        every = list(dict.fromkeys(place for about in places for place in about))
+        seen = dict(zip(every, await self._access.visible(viewer, every), strict=True))
+        return [all(seen[place] for place in about) for about in places]
 
     async def seen_paths(self, viewer: Viewer, paths: Iterable[str]) -> frozenset[str]:
         """Those of the paths, living or gone, that may be named."""
@@ -305,10 +322,24 @@ class Library:
             owner = notebooks.owner_at(change.path, change.session)
             return Happened(change, Place(notebooks.present_path(owner) or change.path, owner))
 
-        return self._changes.get(
-            (snapshot.tip, query),
-            lambda: [place(change) for change in islice(changes(snapshot.vault, query), MOST_CHANGES)],
-        )
+        def read() -> list[Happened]:
+            if (known := self._part_of_the_known(snapshot, query)) is not None:
+                return known
+            return [place(change) for change in islice(changes(snapshot.vault, query), MOST_CHANGES)]
+
+        return self._changes.get((snapshot.tip, query), read)
+
+    def _part_of_the_known(self, snapshot: Snapshot, query: changed.Query) -> list[Happened] | None:
+        """Those of a period inside the one that was read beforehand; None where that does not hold them all."""
+        if self._fetched_for is None or query.since is None or query != changed.Query(query.since, query.until):
+            return None
+        tip, ahead = self._fetched_for
+        whole = self._changes.peek((tip, ahead)) if tip == snapshot.tip else None
+        if whole is None or ahead != changed.Query(ahead.since) or ahead.since is None or query.since < ahead.since:
+            return None
+        if len(whole) == MOST_CHANGES and in_period(whole[-1].change.session, query):
+            return None
+        return [each for each in whole if in_period(each.change.session, query)]
 
     async def _may_be_told(self, viewer: Viewer, found: Sequence[Happened]) -> list[NotebookChange]:
         if viewer.sees_all:

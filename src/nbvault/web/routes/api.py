@@ -229,7 +229,8 @@ async def tasks(request: Request) -> list[Answer]:
     """What you have under way, or had an hour ago, newest first."""
     site, viewer = site_of(request), viewer_of(request)
     found = site.tasks.of(viewer.name)
-    return [task.as_json() for task in found if await site.library.may_see_all(viewer, task.about)]
+    seen = await site.library.may_see_each(viewer, [each.about for each in found])
+    return [each.as_json() for each, is_seen in zip(found, seen, strict=True) if is_seen]
 
 
 @asks.get("/tasks/{task_id}")

@@ -137,7 +137,9 @@ def entries_of(receipt: Receipt) -> list[dict[str, Any]]:
 async def tasks(request: Request) -> HTMLResponse:
     """What the viewer has under way, or had an hour ago."""
     site, viewer = site_of(request), viewer_of(request)
-    found = [each for each in site.tasks.of(viewer.name) if await site.library.may_see_all(viewer, each.about)]
+    found = site.tasks.of(viewer.name)
+    seen = await site.library.may_see_each(viewer, [each.about for each in found])
+    found = [each for each, is_seen in zip(found, seen, strict=True) if is_seen]
     return page(request, "tasks.html", tasks=found)
 
 
