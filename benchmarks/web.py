@@ -3,8 +3,9 @@
 Fifty people look around while ten restore (`benchmarks.web_users` says how fast), all with tokens of their own, for the
 first time: what they may see is asked of the workspace. The page is a process of its own behind a pretended proxy, on a
 clone of its own, as a Databricks App has it; locust, in a virtual environment of its own for it brings much along, is
-the people. `--keep` names a folder where the world is made once, `--prepare` only makes it and the clone. Exits 1 if an
-answer is over the target, be it the first one or the whole one, or the memory is.
+the people. `--keep` names a folder where the world is made once, `--prepare` only makes it and the clone. The page has
+been running for a while, so that it has the texts of all versions; with `--fresh` it has none. Exits 1 if an answer is
+over the target, be it the first one or the whole one, or the memory is.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ from benchmarks.figures import Row
 from benchmarks.harness import arguments, carry_out, workshop
 from benchmarks.meter import Sampler
 from benchmarks.web_world import World, variables
+from nbvault.clock import SystemClock
+from nbvault.settings import load_settings
+from nbvault.web.stock import Stock
+from nbvault.web.warm import WarmVault
 from nbvault_emulator.testing import Emulator
 
 TARGET_MS = 300
@@ -59,21 +64,43 @@ class Place:
         """What `nbvault serve` has beside it."""
         return self.folder / "page"
 
-    def prepare(self) -> float:
-        """Copy the world and let the page clone the vault; returns the seconds of the page's first start."""
+    def prepare(self, *, texts: bool) -> Iterator[str]:
+        """Copy the world, let the page clone the vault and fetch its texts; tells what that took."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self.world.copy_to(self.folder)
         self.page.mkdir()
-        with self.world.running(self.folder) as running, self.serving(running) as server:
-            return server.ready_s
+        with self.world.running(self.folder) as running:
+            with self.serving(running, texts=False) as server:
+                yield f"first start, with its clone: {server.ready_s:.1f} s, {self._size_mb():.0f} MB"
+            if texts:
+                began = time.monotonic()
+                self._fetch_texts(running)
+                yield f"the texts of all versions: {time.monotonic() - began:.1f} s, {self._size_mb():.0f} MB"
+
+    def _fetch_texts(self, running: Emulator) -> None:
+        """What the page does in the background, to its end."""
+        settings = load_settings(environment=self._variables(running), cwd=self.page)
+        warm = WarmVault(settings, clock=SystemClock())
+        warm.open()
+        try:
+            if not Stock(settings, warm, clock=SystemClock()).fill():
+                sys.exit("not all texts could be fetched")
+        finally:
+            warm.close()
+
+    def _variables(self, running: Emulator) -> dict[str, str]:
+        return variables(self.folder, running) | {"NBVAULT_VAULT__PATH": str(self.page / "vault.git")}
+
+    def _size_mb(self) -> float:
+        return sum(path.stat().st_size for path in self.page.rglob("*") if path.is_file()) / 1e6
 
     @contextmanager
-    def serving(self, running: Emulator) -> Iterator[Server]:
-        """`nbvault serve` behind a proxy."""
+    def serving(self, running: Emulator, *, texts: bool = True) -> Iterator[Server]:
+        """`nbvault serve` behind a proxy; without ``texts`` it fetches none beforehand."""
         began = time.monotonic()
         web = {"NBVAULT_WEB__SIGN_IN": "proxy", "NBVAULT_WEB__PROXIES": "127.0.0.1"}
-        environment = variables(self.folder, running) | {"NBVAULT_VAULT__PATH": str(self.page / "vault.git")} | web
+        environment = self._variables(running) | web | ({} if texts else {"NBVAULT_WEB__TEXTS_MB": "0"})
         command = [sys.executable, "-m", "nbvault.cli.main", "serve", "--port", "0"]
         process = subprocess.Popen(command, cwd=self.page, env=environment, stdout=subprocess.PIPE, text=True)
         try:
@@ -95,6 +122,7 @@ def main() -> int:
     parser.add_argument("--latency-ms", type=int, default=0, help="of the workspace, before each answer")
     parser.add_argument("--keep", type=Path, help="keep the world here")
     parser.add_argument("--prepare", action="store_true", help="only make the world and the page's clone there")
+    parser.add_argument("--fresh", action="store_true", help="the page has no texts yet when the people come")
     parser.add_argument("--profile", type=Path, help="py-spy's profile of the page goes here")
     options = parser.parse_args()
     with workshop() as folder:
@@ -102,16 +130,17 @@ def main() -> int:
         world = World(kept / "world", options.notebooks, options.sessions, options.changes)
         world.make()
         place = Place(kept / "run", world)
+        if options.prepare or not place.page.exists():
+            for told in place.prepare(texts=not options.fresh):
+                print(told, flush=True)
         if options.prepare:
-            print(f"first start, with its clone: {place.prepare():.1f} s")
             locust(kept)
             return 0
-        if not place.page.exists():
-            place.prepare()
-        limits = f"{options.latency_ms} ms" if options.latency_ms else ""
+        told_ms = [f"{options.latency_ms} ms"] if options.latency_ms else []
+        limits = ", ".join([*told_ms, *(["fresh"] if options.fresh else [])])
         rows = carry_out(
             "web",
-            f"web-{options.notebooks}{'-' * bool(limits)}{limits.replace(' ', '')}",
+            f"web-{options.notebooks}{'-' * bool(limits)}{limits.replace(' ', '').replace(',', '-')}",
             options,
             lambda: measure(place, locust(kept), options, limits),
         )
@@ -152,7 +181,17 @@ def profiled(pid: int, program: Path, to: Path | None) -> Iterator[None]:
     if to is None:
         yield
         return
-    command = [str(program.with_name("py-spy")), "record", "--pid", str(pid), "--rate", "50", "--output", str(to)]
+    command = [
+        str(program.with_name("py-spy")),
+        "record",
+        "--pid",
+        str(pid),
+        "--rate",
+        "50",
+        "--nonblocking",
+        "--output",
+        str(to),
+    ]
     spy = subprocess.Popen([*command, "--format", "raw", "--threads"], stderr=subprocess.DEVNULL)
     try:
         yield

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -35,6 +36,7 @@ _NO_PLACE = {
     getattr(errno, name)
     for name in ("EACCES", "EEXIST", "EISDIR", "ELOOP", "ENAMETOOLONG", "ENOTDIR", "EPERM", "EROFS")
 }
+_OLD = timedelta(days=1)
 _KEEPERS = (b"fast-import", b"fetch-pack", b"receive-pack")
 
 
@@ -70,6 +72,19 @@ def clean_leftovers(git: Git) -> Leftovers:
         else:
             path.unlink(missing_ok=True)
     return Leftovers(tuple(str(path.relative_to(git.repo)) for path in found), size)
+
+
+def remove_old_leftovers(git: Git, *, now: datetime) -> int:
+    """Remove packs that a killed git began to receive more than a day ago; returns how many.
+
+    For who does not hold the `ProcessLock`: a living git writes to its pack all the time.
+    """
+    before_s = (now - _OLD).timestamp()
+    found = [path for path in (git.repo / "objects" / "pack").glob("tmp_*") if path.is_file()]
+    old = [path for path in found if path.stat().st_mtime < before_s]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 def _stale(repo: Path) -> Iterator[Path]:

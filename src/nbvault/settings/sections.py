@@ -19,6 +19,7 @@ from nbvault.settings.checks import (
     Host,
     HttpsUrl,
     LocalPath,
+    Megabytes,
     Networks,
     OptionalPath,
     Rate,
@@ -332,7 +333,8 @@ class WebSection(_Section):
 
     `proxies` are the addresses (or networks) of reverse proxies whose ``X-Forwarded-*`` headers are believed; `address`
     is where people reach the page. What a person may read is asked anew after `access_s`, the vault after `refresh_s`.
-    A page that waits longer than `patience_s` for the workspace says how far it is instead.
+    A page that waits longer than `patience_s` for the workspace says how far it is instead. Texts are fetched
+    beforehand until the local repository's packs have `texts_mb`; 0: none.
     """
 
     sign_in: SignIn = SignIn.AUTO
@@ -344,6 +346,7 @@ class WebSection(_Section):
     access_s: Seconds = 300.0
     patience_s: Seconds = 0.2
     refresh_s: Seconds = 60.0
+    texts_mb: Megabytes = 2000
     requests_per_second: Rate = 30.0
     oidc_issuer: WebAddress = ""
     oidc_client_id: str = ""

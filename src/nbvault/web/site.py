@@ -17,6 +17,7 @@ from nbvault.web.deeds import Deeds, Parts
 from nbvault.web.guard import Seal
 from nbvault.web.library import Library
 from nbvault.web.signing import ForwardedSignIn, LocalSignIn, OidcSignIn, People, Sessions, SignsIn
+from nbvault.web.stock import Stock
 from nbvault.web.tasks import Tasks
 from nbvault.web.warm import WarmVault
 from nbvault.web.watch import Watch
@@ -38,6 +39,7 @@ class Site:
     seal: Seal
     library: Library
     access: Access
+    stock: Stock
     deeds: Deeds | None = None
 
     @classmethod
@@ -65,6 +67,7 @@ class Site:
             Seal(),
             Library(warm, access),
             access,
+            Stock(settings, warm, clock=clock),
         )
 
     @property
@@ -82,14 +85,22 @@ class Site:
     async def opened(self) -> AsyncIterator[None]:
         """While it serves."""
         await run_in_threadpool(self.warm.open)
-        # Everybody who opens the changes sees these first.
-        self.watch.beside = lambda: self.library.know_changes(last_week(self.clock.now()))
-        self.watch.open()
         parts = Parts(self.library, self.warm, self.workspaces, self.access)
-        self.deeds = Deeds(self.settings, parts, self.tasks, clock=self.clock)
+        deeds = self.deeds = Deeds(self.settings, parts, self.tasks, clock=self.clock)
+
+        def know() -> None:
+            # What people look at first comes first.
+            self.library.know_changes(last_week(self.clock.now()))
+            deeds.know_records()
+            self.stock.begin()
+
+        self.watch.beside = know
+        self.watch.open()
+        self.stock.open()
         try:
             yield
         finally:
+            await run_in_threadpool(self.stock.close)
             await run_in_threadpool(self.tasks.close)
             await run_in_threadpool(self.watch.close)
             await run_in_threadpool(self.warm.close)
