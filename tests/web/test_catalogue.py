@@ -30,7 +30,7 @@ def catalogue(entries: list[tuple[str, Language, str, bool, bool]]) -> Catalogue
     for number, (name, language, editor, deleted, is_stale) in enumerate(entries, 1):
         path, repo = f"{ROOT}/{name}{number}", f"{name}{number}.py"
         if deleted:
-            stones[number] = Tombstone(number, "S2", path, repo, "1" * 40, "S1")
+            stones[number] = Tombstone(number, path, repo, "1" * 40, "S2", "S1")
         else:
             rows[number] = Row(number, path, repo, language, 1, 1, editor, NotebookFormat.SOURCE, "S1")
         stale += [number] if is_stale else []

@@ -134,3 +134,26 @@ def test_large_and_binary_notebooks(desk: Desk, emulator: Emulator) -> None:
         assert download.content.startswith(HEAD.encode())
         assert download.headers["content-disposition"].startswith("attachment")
         assert download.headers["content-type"] == "application/octet-stream"
+
+
+def test_a_version_beside_the_live_notebook(local: Browser, emulator: Emulator, desk: Desk) -> None:
+    """Answered at once with a task; its result tells what somebody changed since, cell by cell, and writes nothing."""
+    live = f"{ROOT}{OPEN}/live"
+    emulator.create(live, f"{HEAD}a = 1\n\n# COMMAND ----------\n\nb = 2", editor=ANN)
+    desk.sync()
+    with serving(desk) as page:
+        local = page.local()
+        same = local.ended(local.post("/api/compare", {"path": live}))
+        assert [each["kind"] for each in same["result"]["cells"]] == ["same"]
+        emulator.edit(live, f"{HEAD}a = 1\n\n# COMMAND ----------\n\nb = 3", editor=BOB)
+        before = sums(emulator)
+        began = local.submit("/compare-live", path=live)
+        assert (began.status_code, began.headers["location"].startswith("/tasks/")) == (303, True)
+        told = local.ended(began)
+        assert [each["kind"] for each in told["result"]["cells"]] == ["same", "changed"]
+        shown = local.get(began.headers["location"]).text
+        assert "Cell 2 changed" in shown
+        emulator.delete(live)
+        gone = local.ended(local.post("/api/compare", {"path": live}))
+        assert gone["result"]["to"] == "the workspace has none now"
+        assert {path for path in before if path != live} == set(sums(emulator))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,14 @@ class Blame:
     note: str = ""
 
 
-def blame(vault: Vault, path: str, *, at: str = "", notebooks: Notebooks | None = None) -> Blame:
+def blame(
+    vault: Vault,
+    path: str,
+    *,
+    at: str = "",
+    notebooks: Notebooks | None = None,
+    versions: Sequence[Version] | None = None,
+) -> Blame:
     """Who brought each line of the notebook that ``path`` means: of its last version, or of that at a moment.
 
     A line is as old as the version since which it stands between the same neighbours; one that was moved is new. What
@@ -46,6 +54,7 @@ def blame(vault: Vault, path: str, *, at: str = "", notebooks: Notebooks | None 
         path: As `Notebooks.find` takes it.
         at: As `moment` takes it; empty for the last version, also of a deleted notebook.
         notebooks: Those of the vault, where they are known already.
+        versions: What `history` says of the notebook, where that is known already.
 
     Raises:
         ConfigurationError: no such notebook, no such moment, or it was not in the vault then.
@@ -61,7 +70,8 @@ def blame(vault: Vault, path: str, *, at: str = "", notebooks: Notebooks | None 
             f"{found.path} was not in the vault at {when.label}.",
             hint=f"`nbvault history '{found.path}'` shows when it was.",
         )
-    versions = [v for v in history(vault, path, notebooks=notebooks) if when is None or v.session <= when.session]
+    told = history(vault, path, notebooks=notebooks) if versions is None else versions
+    versions = [version for version in told if when is None or version.session <= when.session]
     vault.past.refuse_gaps()
     kept = [version for version in reversed(versions) if version.change is not Change.DELETED]
     contents = [content_at(vault, stays, Moment(each.commit, each.session, "")) for each in kept]

@@ -169,8 +169,9 @@ class Catalogue:
         self, query: Query, words: list[str], editors: frozenset[int], start: int, end: int
     ) -> Iterable[int]:
         """Numbers in order, all that can be meant among them: what few notebooks have is not looked for in all."""
-        if words:
-            return self._with(words, start, end)
+        if words or query.engagement:
+            # An engagement is a part of the path, too, if not each part of the path is one.
+            return self._with(words or [query.engagement.casefold().replace("\n", " ")], start, end)
         if (few := self._rare.get(query.state)) is not None:
             return few[bisect_left(few, start) : bisect_left(few, end)]
         if query.editor:
@@ -224,11 +225,9 @@ class Catalogue:
         return folders, items
 
     def _stretch(self, query: Query) -> tuple[int, int]:
-        """Where in the order the folder, the year and the engagement are."""
+        """Where in the order the folder and the year are."""
         prefix = query.folder.rstrip("/") or self.root
-        if query.year and query.engagement and prefix == self.root:
-            prefix = f"{self.root}/{query.year}/{query.engagement}"
-        elif query.year and prefix == self.root:
+        if query.year and prefix == self.root:
             prefix = f"{self.root}/{query.year}"
         start = bisect_left(self._paths, prefix + "/")
         return start, self._end_of(prefix + "/", start)

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 
 from nbvault.errors import ConfigurationError, NbvaultError
@@ -43,6 +45,8 @@ _AT_MOST = 5_000
 # Larger ones are read again: two hundred of these are 20 MB.
 _KEPT_BYTES = 100_000
 _AHEAD_AT_ONCE = 2
+# So many read from the vault at once: more would only take each other's memory and processors.
+_READERS = 12
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -173,15 +177,6 @@ class Kept(Generic[T]):
             self._known.popitem(last=False)
 
 
-async def _read(work: Callable[P, T], *values: P.args, **more: P.kwargs) -> T:
-    """Let a thread read from the vault, which may have to ask the Git server for it.
-
-    Raises:
-        StillAsking: it takes longer than the request may.
-    """
-    return await in_time(run_in_threadpool(work, *values, **more), VAULT, unknown)
-
-
 class Library:
     """Reads for viewers; for one event loop. What git is asked for runs in threads."""
 
@@ -198,11 +193,21 @@ class Library:
         self._ahead = asyncio.Semaphore(_AHEAD_AT_ONCE)
         self._reading: set[asyncio.Future[None]] = set()
         self._data: Kept[bytes] = Kept(200, worth=lambda data: len(data) <= _KEPT_BYTES)
+        self._readers = CapacityLimiter(_READERS)
 
     @property
     def snapshot(self) -> Snapshot:
         """The newest state of the vault."""
         return self._warm.snapshot
+
+    async def _read(self, work: Callable[P, T], *values: P.args, **more: P.kwargs) -> T:
+        """Let a thread read from the vault, which may have to ask the Git server for it.
+
+        Raises:
+            StillAsking: it takes longer than the request may.
+        """
+        reading = to_thread.run_sync(partial(work, *values, **more), limiter=self._readers)
+        return await in_time(reading, VAULT, unknown)
 
     # --- finding -----------------------------------------------------------------------------------------------------
 
@@ -313,7 +318,7 @@ class Library:
         return found, None
 
     async def _all_changes(self, snapshot: Snapshot, query: changed.Query) -> list[Happened]:
-        return await _read(self._changes_of, snapshot, query)
+        return await self._read(self._changes_of, snapshot, query)
 
     def _changes_of(self, snapshot: Snapshot, query: changed.Query) -> list[Happened]:
         notebooks = snapshot.notebooks
@@ -356,7 +361,7 @@ class Library:
 
     async def history(self, viewer: Viewer, opened: Opened) -> list[Told]:
         """Its versions, newest first, across renames."""
-        versions = await _read(self._history, opened)
+        versions = await self._read(self._history, opened)
         places = {each.path for each in versions} - {opened.path}
         known = await self._access.visible(viewer, [Place(path, opened.found.object_id) for path in sorted(places)])
         seen = {opened.path} | {path for path, is_seen in zip(sorted(places), known, strict=True) if is_seen}
@@ -391,7 +396,7 @@ class Library:
 
     async def source(self, opened: Opened, at: str = "") -> Source:
         """Its bytes in the last version, or at a moment; also of a deleted one."""
-        return await _read(self._source, opened, at)
+        return await self._read(self._source, opened, at)
 
     def _source(self, opened: Opened, at: str) -> Source:
         content, label = self._content(opened, at)
@@ -425,7 +430,7 @@ class Library:
 
     async def view(self, opened: Opened, at: str = "") -> tuple[Source, cells.NotebookView]:
         """A version as cells."""
-        return await _read(self._view, opened, at)
+        return await self._read(self._view, opened, at)
 
     def _view(self, opened: Opened, at: str) -> tuple[Source, cells.NotebookView]:
         source = self._source(opened, at)
@@ -434,7 +439,7 @@ class Library:
 
     async def compare(self, opened: Opened, old: str, new: str) -> tuple[Source, Source, cells.DiffView | None]:
         """Two versions side by side; without a difference where one is too large to be shown."""
-        return await _read(self._compare, opened, old, new)
+        return await self._read(self._compare, opened, old, new)
 
     def _compare(self, opened: Opened, old: str, new: str) -> tuple[Source, Source, cells.DiffView | None]:
         one, other = self._source(opened, old), self._source(opened, new)
@@ -457,10 +462,11 @@ class Library:
             vault = opened.snapshot.vault
             if blob_sizes(vault.git, [content.blob]).get(content.blob, 0) > cells.MOST_BYTES:
                 raise NotThere(f"{opened.path} is too large to be shown line by line.", hint="Download it instead.")
-            return blame(vault, opened.path, at=at, notebooks=opened.snapshot.notebooks)
+            known = self._history(opened)
+            return blame(vault, opened.path, at=at, notebooks=opened.snapshot.notebooks, versions=known)
 
         # Kept, so that who asks again after a long one finds it.
-        return await _read(lambda: self._blames.get((opened.snapshot.tip, opened.found.object_id, at), made))
+        return await self._read(lambda: self._blames.get((opened.snapshot.tip, opened.found.object_id, at), made))
 
 
 def shown(source: Source) -> cells.NotebookView:

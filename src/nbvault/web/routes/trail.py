@@ -128,8 +128,12 @@ def must_administer(viewer: Viewer) -> None:
 
 
 @router.get("/alerts")
-async def alerts(request: Request, told: Text = "") -> HTMLResponse:
+async def alerts(request: Request) -> HTMLResponse:
     """What is wrong, what was, and a way to try each channel."""
+    return await _alerts(request, "")
+
+
+async def _alerts(request: Request, told: str) -> HTMLResponse:
     must_administer(viewer_of(request))
     settings = site_of(request).settings
     open_now = await run_in_threadpool(open_alerts, settings)
@@ -148,7 +152,7 @@ async def test_alert(request: Request, channel: Annotated[str, Form(max_length=2
         return f"{tested.channel}: {tested.detail or ('sent' if tested.sent else 'not sent')}"
 
     told = await run_in_threadpool(attempt)
-    return await alerts(request, told[:500])
+    return await _alerts(request, told[:500])
 
 
 @router.get("/audit")
