@@ -212,7 +212,9 @@ SECTIONS = {
         "long the workspace waits before each answer. `/api/me, first time` always waits for the workspace; other "
         "addresses do where nobody asked yet what that person may see in a folder. What would take longer than "
         "`web.patience_s` is answered then, with how far it is: such an answer counts under the address, the time "
-        "until all was there under *whole*. Plans, restores and comparisons with the live notebook are tasks.",
+        "until all was there under *whole*. Plans, restores and comparisons with the live notebook are tasks. The page "
+        "has the texts of all versions already; *fresh*: it begins to fetch them when the people come. *First paint*: "
+        "in a browser without anything of the page, before they come.",
         (PEOPLE, SERVER),
     ),
     "rivals": Section(

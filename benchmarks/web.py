@@ -19,16 +19,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from benchmarks.figures import Row
 from benchmarks.harness import arguments, carry_out, workshop
 from benchmarks.meter import Sampler
+from benchmarks.web_paint import first_paints
 from benchmarks.web_world import World, variables
 from nbvault.clock import SystemClock
 from nbvault.settings import load_settings
@@ -37,9 +39,11 @@ from nbvault.web.warm import WarmVault
 from nbvault_emulator.testing import Emulator
 
 TARGET_MS = 300
+PAINT_MS = 1000
 TARGET_MB = 400
 PEOPLE = 60
 _USERS = Path(__file__).with_name("web_users.py")
+_PAINT = "first paint of "
 # Rows that are no page's answer.
 _OTHERS = ("Aggregated", "a restore, from confirmed to proven")
 
@@ -63,6 +67,12 @@ class Place:
     def page(self) -> Path:
         """What `nbvault serve` has beside it."""
         return self.folder / "page"
+
+    @property
+    def paths(self) -> list[str]:
+        """Notebooks that were edited in the last session."""
+        found: list[str] = self.world.facts["paths"]
+        return found
 
     def prepare(self, *, texts: bool) -> Iterator[str]:
         """Copy the world, let the page clone the vault and fetch its texts; tells what that took."""
@@ -154,7 +164,9 @@ def measure(place: Place, program: Path, options: argparse.Namespace, limits: st
         plan = place.folder / "plan.json"
         day = f"{datetime.now(timezone.utc):%Y-%m-%d}"
         tokens = [running.user_token(f"person{number}@clients.example") for number in range(PEOPLE)]
-        plan.write_text(json.dumps({"paths": place.world.facts["paths"], "tokens": tokens, "day": day}), "utf-8")
+        plan.write_text(json.dumps({"paths": place.paths, "tokens": tokens, "day": day}), "utf-8")
+        for name, found_ms in first_paints(server.url, running.user_token("first@clients.example"), place.paths):
+            yield Row(f"{_PAINT}{name}", options.notebooks, limits, _of_times(found_ms))
         sampler = Sampler(server.pid)
         sampler.start()
         with profiled(server.pid, program, options.profile):
@@ -212,6 +224,12 @@ def loaded(folder: Path, program: Path, url: str, plan: Path, *, seconds: int) -
     return {row["Name"]: _figures(row) for row in rows}
 
 
+def _of_times(found_ms: Sequence[float]) -> dict[str, float]:
+    times = sorted(found_ms)
+    most = times[-1]
+    return {"asked": len(times), "failures": 0, "p50_ms": median(times), "p95_ms": most, "slowest_ms": most}
+
+
 def _figures(row: Mapping[str, str]) -> dict[str, float]:
     return {
         "asked": int(row["Request Count"]),
@@ -225,12 +243,16 @@ def _figures(row: Mapping[str, str]) -> dict[str, float]:
 def judged(rows: list[Row]) -> int:
     """1 if anything is over its target."""
     answers = [row for row in rows if "p95_ms" in row.figures and row.scenario not in _OTHERS]
-    over = [row.scenario for row in answers if row.figures["p95_ms"] > TARGET_MS]
+    over = [row.scenario for row in answers if row.figures["p95_ms"] > _target_ms(row)]
     failed = [row.scenario for row in rows if row.figures.get("failures")]
     memory_mb = max(row.figures.get("rss_mb", 0) for row in rows)
     print(f"over {TARGET_MS} ms: {', '.join(over) or 'none'}; failed: {', '.join(failed) or 'none'}")
     print(f"memory {memory_mb:.0f} MB (target {TARGET_MB})")
     return int(bool(over or failed) or memory_mb > TARGET_MB)
+
+
+def _target_ms(row: Row) -> float:
+    return PAINT_MS if row.scenario.startswith(_PAINT) else TARGET_MS
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ router = APIRouter(include_in_schema=False)
 json_router = APIRouter(prefix="/api", tags=["nbvault"])
 CHANNELS = ("email", "slack", "teams")
 EVENTS = 300
-SHOWN = 100
+SHOWN = 50
 MOST_TOTALS = 30
 Form_ = Annotated[str, Query(alias="format", max_length=10)]
 

@@ -130,7 +130,7 @@
   function again() {
     var box = document.querySelector("[data-again]");
     if (!box) return;
-    setTimeout(function () { location.replace(box.dataset.again); }, 1000);
+    setTimeout(function () { location.replace(box.dataset.again); }, 400);
   }
 
   tellTimes(document);
