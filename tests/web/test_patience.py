@@ -230,6 +230,18 @@ def test_a_list_asks_about_as_much_as_fills_it(tmp_path: Path) -> None:
             assert [each["path"] for each in rest["notebooks"]] == paths[2:]
 
 
+def test_a_restore_hides_nothing_from_who_made_it(desk: Desk, emulator: Emulator) -> None:
+    """A copy beside the original is new in its folder: its receipt is shown at once, whoever looked there before."""
+    with serving(desk, **PROXY) as page:
+        person = page.person(emulator.user_token("gwen@example.com"))
+        # Only the person is asked about the folder, and the service when the receipt is looked at.
+        assert person.get("/notebook", path=f"{ROOT}{OPEN}/keep").status_code == 200
+        made = person.restore(f"{ROOT}{OPEN}/keep", to=f"{ROOT}{OPEN}/beside")["restore"]
+        assert [each["restore"] for each in person.json("/api/restores")] == [made]
+        assert person.get(f"/restores/{made}").status_code == 200
+        emulator.delete(f"{ROOT}{OPEN}/beside")
+
+
 def test_restores_are_there_before_somebody_asks(behind_proxy: Page, bob: Browser) -> None:
     """Once a restore has ended, the list that has it is read already; and it is the one that is shown."""
     receipt = bob.restore(f"{ROOT}{OPEN}/keep", to=f"{ROOT}{OPEN}/copy")

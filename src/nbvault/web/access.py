@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -314,6 +314,14 @@ class Access:
             return Listing(there=False)
         except (Forbidden, NotADirectory):
             return _CLOSED
+
+    def changed(self, folders: Collection[str]) -> None:
+        """Something was written in these folders: nobody's listing of them is good any more.
+
+        One person's of before and another's of after cannot be compared, and then less would be shown than may be.
+        """
+        for key in [key for key in self._kept if key[1] in folders]:
+            del self._kept[key]
 
     def _forget(self, viewer: Viewer) -> None:
         for key in [key for key in self._kept if key[0] == viewer.key]:

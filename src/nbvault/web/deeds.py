@@ -21,7 +21,7 @@ from nbvault.recovery.contents import format_of, written_in
 from nbvault.recovery.moments import moment
 from nbvault.recovery.needle import Needle
 from nbvault.recovery.past import Content
-from nbvault.recovery.plan import Action, Entry
+from nbvault.recovery.plan import Action, Entry, parent_of
 from nbvault.recovery.receipt import Receipt, Record, Status, read_record, read_records
 from nbvault.recovery.restorer import Request, Restorer
 from nbvault.recovery.search import Match, search, search_all
@@ -177,6 +177,7 @@ class Deeds:
                     restorer.done = lambda: _count(task)
                     receipt = restorer.apply(planned.prepared)
             finally:
+                self._loop.call_soon_threadsafe(self._access.changed, _written(planned.prepared))
                 # Whoever looks at the list of restores finds this one; without the remote it comes a little later.
                 with suppress(NbvaultError):
                     self._warm.refresh()
@@ -416,6 +417,12 @@ def about_entries(entries: Sequence[Entry]) -> list[tuple[str, int]]:
 def _is_for_good(record: Record) -> bool:
     """Whether a receipt will never be another one: what is not complete may be resumed."""
     return record.status is Status.COMPLETE
+
+
+def _written(prepared: Prepared) -> frozenset[str]:
+    """The folders in whose listings a restore leaves something new, or something less."""
+    inner = [entry.target for entry in prepared.entries if entry.action.writes]
+    return frozenset(parent_of(path) for path in [*inner, *prepared.intent.folders, *prepared.emptied])
 
 
 def _must_restore(viewer: Viewer) -> None:
