@@ -82,6 +82,18 @@ def test_killed_in_the_middle_nothing_is_lost(desk: Desk, tmp_path: Path) -> Non
         assert missing(warm.snapshot.vault.git) == set()
 
 
+def test_what_the_server_does_not_have_keeps_nothing_else_back(desk: Desk, tmp_path: Path) -> None:
+    """A request that the server refuses for one text is given up, once; the others come."""
+    with warmed(desk, tmp_path) as (warm, stock), pytest.MonkeyPatch.context() as patch:
+        git, texts = warm.snapshot.vault.git, Stock._texts
+        before = missing(git)
+        # A history that names a text which is nowhere: no real server can be made to lose one alone.
+        patch.setattr(Stock, "_texts", lambda *given: bytes.fromhex("1" * 40) + texts(*given))
+        assert not stock.fill()
+        assert len(missing(git)) <= 1 < len(before)
+        assert stock._whole == warm.snapshot.vault.meta.content
+
+
 def test_it_keeps_to_its_bound(desk: Desk, tmp_path: Path) -> None:
     """Where the packs have what they may have, no more is fetched; people still read everything."""
     with warmed(desk, tmp_path) as (warm, stock):

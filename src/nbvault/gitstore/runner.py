@@ -57,6 +57,8 @@ _BOUNDS = (
     *("-c", "pack.windowMemory=32m"),
     *("-c", "pack.deltaCacheSize=32m"),
 )
+# Of what nobody waits for: one thread, and the memory of one.
+_GENTLY = ("-c", "pack.threads=1")
 _OFFLINE = "offline"
 _URL_PASSWORD = re.compile(r"(?<=://)(?:[^/@\s]*:[^/@\s]*|[^/@\s]{20,})@")
 _STDERR_BYTES = 64 * 1024
@@ -260,7 +262,7 @@ class Git:
     ) -> subprocess.Popen[bytes]:
         def start() -> subprocess.Popen[bytes]:
             process = subprocess.Popen(
-                ["git", f"--git-dir={self.repo}", *_BOUNDS, *args],
+                ["git", f"--git-dir={self.repo}", *_BOUNDS, *(_GENTLY if self._niceness else ()), *args],
                 stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -6,10 +6,9 @@ import logging
 import shutil
 import threading
 from collections.abc import Iterator
-from itertools import islice
 
 from nbvault.clock import Clock
-from nbvault.errors import NbvaultError
+from nbvault.errors import NbvaultError, VaultError
 from nbvault.gitstore.reader import blob_log, missing_objects
 from nbvault.gitstore.upkeep import fetch_turn, remove_old_leftovers
 from nbvault.gitstore.vault import Vault
@@ -21,6 +20,7 @@ from nbvault.web.warm import Snapshot, WarmVault
 A_REQUEST = 2000
 LEAST_FREE = 0.1
 _MB = 1024 * 1024
+_ID_BYTES = 20
 _log = logging.getLogger(__name__)
 
 
@@ -77,30 +77,48 @@ class Stock:
             return True
         vault = self._vault = _gentle(snapshot)
         remove_old_leftovers(vault.git, now=self._clock.now())
-        fetched = 0
+        fetched, lost = 0, False
         for oids in self._missing(vault, content):
             if self._stop.is_set() or not self._has_room(vault):
                 return False
-            with fetch_turn(vault.git.repo):
-                vault.past.fetch_objects(oids)
-            fetched += len(oids)
+            try:
+                with fetch_turn(vault.git.repo):
+                    vault.past.fetch_objects(oids)
+                fetched += len(oids)
+            except VaultError as error:
+                # The server refuses a request for one object that it does not have; who opens a text is told of that.
+                lost = True
+                _log.warning("%d texts could not be fetched beforehand: %s", len(oids), error)
+        if self._stop.is_set():
+            return False
         self._whole = content
-        _log.info("The texts of all versions are here; %d were fetched.", fetched)
-        return True
+        _log.info("The texts of all versions have been fetched: %d now.", fetched)
+        return not lost
 
     def _missing(self, vault: Vault, content: str) -> Iterator[list[str]]:
         """The texts that are not here, those of the newest versions first, as many at once as are asked for."""
-        exclude = [self._whole] if self._whole else []
-        log = blob_log(vault.git, content, exclude=exclude)
-        texts = (each.new_oid for _, changes in log for each in changes if each.new_oid)
+        texts = self._texts(vault, content)
         rest: list[str] = []
-        while part := list(islice(texts, self._request)):
-            rest += missing_objects(vault.git, part)
+        for start in range(0, len(texts), self._request * _ID_BYTES):
+            part = texts[start : start + self._request * _ID_BYTES]
+            rest += missing_objects(
+                vault.git, [part[at : at + _ID_BYTES].hex() for at in range(0, len(part), _ID_BYTES)]
+            )
             if len(rest) >= self._request:
                 yield list(dict.fromkeys(rest))
                 rest = []
         if rest:
             yield list(dict.fromkeys(rest))
+
+    def _texts(self, vault: Vault, content: str) -> bytes:
+        """The ids of all texts, one behind the other: so the git that walks has ended before the first one fetches."""
+        found = bytearray()
+        for _, changes in blob_log(vault.git, content, exclude=[self._whole] if self._whole else []):
+            for each in changes:
+                found += bytes.fromhex(each.new_oid)
+            if self._stop.is_set():
+                break
+        return bytes(found)
 
     def _has_room(self, vault: Vault) -> bool:
         disk = shutil.disk_usage(vault.git.repo)
