@@ -385,7 +385,8 @@ class BlobReader:
                 self.ensure(wanted[place:])
                 data = standing.read(oid)
             if data is None:
-                raise VaultError(f"Object {oid} is in the vault, and cannot be read.")
+                said = "missing"
+                raise VaultError(f"Object {oid} is no readable blob: git says {said!r}.")
             yield oid, data
 
     def lines(self, oids: Iterable[str]) -> Iterator[tuple[int, bytes]]:

@@ -52,7 +52,7 @@ class Standing:
         if found is None:
             return None
         if found.kind != "blob":
-            raise VaultError(f"Object {oid} is no readable blob: it is a {found.kind}.")
+            raise VaultError(f"Object {oid} is no readable blob: git says {found.kind!r}.")
         if sha1(b"blob %d\0" % len(found.data) + found.data).hexdigest() != oid:
             raise VaultError(f"Blob {oid} is damaged: its bytes are not what its id says.")
         return found.data
