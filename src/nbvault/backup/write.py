@@ -125,6 +125,12 @@ class VaultWriter:
             await self._saved(outcome, blob, extension_of(row.repo_path))
         return True
 
+    async def idle(self) -> None:
+        """Nothing more comes for now: what is held to be sorted goes to git, while others wait for something else."""
+        self._flush()
+        if self._handed_bytes:
+            self._do(self._send_blobs)
+
     def _is_held_back(self, outcome: Outcome, blob: str) -> bool:
         reason = self._held_back.reasons.get(blob)
         if reason is not None:
@@ -302,6 +308,10 @@ class VaultWriter:
         for name, data, blob in items:
             stream.blob(data, name, oid=blob)
             self._taken_bytes += len(data)
+
+    def _send_blobs(self) -> None:
+        if self._stream is not None:
+            self._stream.flush()
 
     def _commit(self, plan: Plan, kind: str, also: Mapping[str, Sequence[Record]] | None = None) -> None:
         """Content and meta in one stream; refs move only when both are written."""

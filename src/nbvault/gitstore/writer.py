@@ -178,8 +178,21 @@ class FastImport:
             self._buffer[oid] = (name.rpartition("/")[2], data)
             self._buffered += len(data)
             if self._buffered >= self._buffer_bytes:
-                self._flush()
+                self.flush()
         return oid
+
+    def flush(self) -> None:
+        """Send what is held, sorted: for a moment in which nothing more is to come soon."""
+        waiting = sorted(self._buffer.items(), key=_likeness, reverse=True)
+        self._buffer.clear()
+        while waiting:
+            # Each is let go as it is written, so that what arrives meanwhile takes its place in memory.
+            oid, (_, data) = waiting.pop()
+            self._write(b"blob\ndata %d\n" % len(data))
+            self._write(data)
+            self._write(b"\n")
+            self._present.add(bytes.fromhex(oid))
+            self._buffered -= len(data)
 
     def long_blob(self, pieces: Iterable[bytes]) -> str:
         """Store what may be too long to be held in memory, and return its object id; it passes through a file.
@@ -187,7 +200,7 @@ class FastImport:
         Raises:
             GitError: that file cannot be written, or fast-import has ended.
         """
-        self._flush()
+        self.flush()
         try:
             with TemporaryFile(dir=self._git.repo) as file:
                 file.writelines(pieces)
@@ -234,7 +247,7 @@ class FastImport:
         """
         wanted = list(changes)
         check_paths(wanted)
-        self._flush()
+        self.flush()
         self._need([change.blob for change in wanted if change.blob])
         self._marks += 1
         lines = self._head(ref, parents)
@@ -261,7 +274,7 @@ class FastImport:
 
     def checkpoint(self) -> None:
         """Make everything so far permanent: blobs and commits are readable by others, refs have moved."""
-        self._flush()
+        self.flush()
         self._ask(b"checkpoint\nprogress checkpoint\n")
         self._present.clear()
 
@@ -282,20 +295,8 @@ class FastImport:
             raise VaultError(f"A commit names {len(missing)} blobs that are not here, the first is {missing[0]}.")
         self._present.update(map(bytes.fromhex, unknown))
 
-    def _flush(self) -> None:
-        waiting = sorted(self._buffer.items(), key=_likeness, reverse=True)
-        self._buffer.clear()
-        while waiting:
-            # Each is let go as it is written, so that what arrives meanwhile takes its place in memory.
-            oid, (_, data) = waiting.pop()
-            self._write(b"blob\ndata %d\n" % len(data))
-            self._write(data)
-            self._write(b"\n")
-            self._present.add(bytes.fromhex(oid))
-            self._buffered -= len(data)
-
     def _finish(self) -> None:
-        self._flush()
+        self.flush()
         self._write(b"done\n")
         process = self._running()
         try:
