@@ -152,7 +152,10 @@ class Restorer:
         _, there = self._ask(lambda workspace: who_and_what(workspace, targets))
         entries = again.left_to_do(record, there)
         manner = Manner(resumed=True, forced=False)
-        return Prepared(record.intent, entries, manner, there.missing, record=record)
+        # It may have been taken back since: what its receipt says is no news of today.
+        ended = f"Restore {restore} had ended before; nothing was left to do, and nothing is written now."
+        notes = (ended,) if record.status is Status.COMPLETE else ()
+        return Prepared(record.intent, entries, manner, there.missing, notes, record=record)
 
     def abandon(self, restore: str) -> Receipt:
         """Close an open restore: its notebooks are free for others again. What it did can be undone.
