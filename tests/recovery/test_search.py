@@ -61,6 +61,18 @@ def test_a_place_limits_the_search(story: Desk) -> None:
     assert paths(found(story, "the same bytes", place="/Clients/**/*e")) == ["/re/same"]
 
 
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_place_in_which_nothing_is_is_told(desk: Desk, *, everywhere: bool) -> None:
+    """Who misspells a folder does not believe that nothing was found in it; where something is, nothing is told."""
+    desk.write("/a/n", "needle\n")
+    desk.sync()
+    found(desk, "no such text", place="/Clients/a", everywhere=everywhere)
+    assert desk.warnings == []
+    assert found(desk, "needle", place="/Clients/b", everywhere=everywhere) == []
+    (told,) = desk.warnings
+    assert "is meant by /Clients/b." in told
+
+
 def test_every_version_tells_from_when_until_when(story: Desk) -> None:
     """What is gone, edited or moved is found with the sessions between which it was there."""
     sessions = [day.report.session for day in story.diary]

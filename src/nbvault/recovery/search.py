@@ -91,6 +91,8 @@ def search(
         return _sieved(vault, commit, needle, lambda: (_files(vault, commit), ours(notebooks)), progress=progress)
     files, is_meant = _files(vault, commit), within(notebooks.root, place)
     meant = {file for file in files_of(notebooks) & files.keys() if is_meant(workspace_path(notebooks.root, file))}
+    if place and not meant:
+        vault.say(f"No notebook of that moment is meant by {place}.")
     if 4 * len(meant) > len(files) and _can_be_sieved(needle):
         return _sieved(vault, commit, needle, lambda: (files, meant.__contains__), progress=progress)
     return _matches(vault, needle, files, _as_packed(meant), progress=progress)
@@ -170,7 +172,7 @@ def search_all(
     is_meant = within(notebooks.root, place)
     # Asked only about what has the text: the first match does not wait for the inventory to be read.
     is_ours = lru_cache(maxsize=None)(ours(notebooks, many=False))
-    lives = (life for life in _lives(vault) if is_meant(life.path))
+    lives, nothing = (life for life in _lives(vault) if is_meant(life.path)), True
     known: dict[_Blob, Sequence[Hit]] = {}
     with _searched(vault, needle, progress) as searched:
         for batch in _batches(lives):
@@ -180,11 +182,14 @@ def search_all(
             results = searched(new[start : start + size] for start in range(0, len(new), size))
             waiting = iter(new)
             for life in batch:
+                nothing = False
                 while life.blob not in known:
                     known[next(waiting)] = next(results)
                 hits = known[life.blob]
                 if hits and is_ours(life.file):
                     yield from (Match(life.path, hit, life.blob.oid, life.since, life.until) for hit in hits)
+    if place and nothing:
+        vault.say(f"No notebook that ever was is meant by {place}.")
 
 
 class _Blob(NamedTuple):

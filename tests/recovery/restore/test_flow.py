@@ -114,7 +114,7 @@ class _NativeDesk(RestoreDesk):
 
 
 def test_documents_come_back_as_documents(tmp_path: Path) -> None:
-    """With `export.format = "native"`, backup, deletion, restore, backup: IPYNB, outputs too, and the vault is as before."""
+    """Native format, backup, deletion, restore, backup: IPYNB with its outputs, and the vault is as before."""
     cells = [
         {"cell_type": "markdown", "metadata": {}, "source": ["# Title\n", "é"]},
         {
