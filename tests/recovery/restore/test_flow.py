@@ -50,14 +50,17 @@ def _wreck(desk: RestoreDesk, draw: random.Random) -> None:
         desk.emulator.create(path, "-- Databricks notebook source\nselect 1", language="SQL")
 
 
-@pytest.mark.parametrize("seed", [SEED])
-def test_everything_comes_back_as_of_a_day_and_the_wreck_too(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "days_of_work"),
+    [(SEED, 5), *(pytest.param(SEED + n, 21, marks=pytest.mark.campaign) for n in range(1, 4))],
+)
+def test_everything_comes_back_as_of_a_day_and_the_wreck_too(tmp_path: Path, seed: int, days_of_work: int) -> None:
     """Every notebook of that day is as it was, by a receipt on the remote; undo gives the very wreck back."""
     draw = random.Random(seed)
     with Emulator(notebooks=90, seed=seed) as emulator:
         desk = RestoreDesk(emulator, tmp_path)
         days: list[tuple[str, Holding]] = []
-        for _ in range(5):
+        for _ in range(days_of_work):
             days.append((desk.sync(), desk.holding()))
             _edits(desk, draw)
         desk.sync()
