@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _EVERY_S = 0.05
+# Who looks like its parent in so many looks will remain so: on a busy machine it takes several for an exec to come.
+_LOOKS = 5
 # Looking may itself cost at most this share of one core.
 _SHARE = 0.05
 _BUSY = (0, 1, 2, 5, 6, 7)
@@ -140,7 +143,7 @@ class Sampler(threading.Thread):
         super().__init__(daemon=True)
         self._pid = pid
         self._over = threading.Event()
-        self._seen: set[int] = set()
+        self._seen = Counter[int]()
         self.all_mb = self.own_mb = self.child_mb = self.rss_mb = 0.0
 
     def run(self) -> None:
@@ -156,10 +159,10 @@ class Sampler(threading.Thread):
         self.join()
 
     def _look(self) -> None:
-        total_kb, rss_kb, seen = 0, 0, set[int]()
+        total_kb, rss_kb, seen = 0, 0, Counter[int]()
         for pid, alike in _tree(self._pid):
-            seen.add(pid)
-            if alike and pid not in self._seen:
+            seen[pid] = self._seen[pid] + 1
+            if alike and seen[pid] < _LOOKS:
                 # Between fork and exec it still has its parent's memory, which must not be counted twice.
                 continue
             pss = _sizes(pid, "smaps_rollup").get("Pss")

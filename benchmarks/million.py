@@ -51,6 +51,7 @@ class Arithmetic:
         self._edited = edited
         self._spread = spread
         self._years = {name: number for number, name in enumerate(self.plan.year_names())}
+        self.host = "https://arithmetic.invalid"
 
     async def me(self) -> Identity:
         return Identity("1", "nbvault@example.com", True)
@@ -87,6 +88,9 @@ class Arithmetic:
         await asyncio.sleep(0)
         text = f"# Databricks notebook source\n# {path} {len(self._edited)}\n"
         return (text + "spark.table('ledger').count()\n" * (self._size_bytes // 31)).encode()
+
+    async def export_folder(self, path: str) -> bytes:
+        raise ValueError(f"{path}: this workspace has single exports only")
 
     async def inspect(self, path: str) -> tuple[ListedObject, NotebookFormat | None]:
         raise ValueError(f"{path}: this workspace has the SOURCE format only")

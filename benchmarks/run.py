@@ -38,6 +38,7 @@ FULL = (
     Step("sync --notebooks 70000 --runs 3", 9),
     Step("sync --notebooks 100000 --runs 3", 13),
     Step(f"sync --notebooks 6000 {_SLOW} 60", 3),
+    Step(f"sync --notebooks 70000 {_SLOW} 60 --bulk on --only-first", 2),
     Step("throttling --notebooks 6000", 15),
     Step("day --notebooks 70000", 4),
     Step("past --notebooks 70000", 20),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,6 +49,39 @@ def test_pushes_behind_the_scan_do_not_meet(emulator: Emulator, tmp_path: Path) 
     report = run_sync(machine.settings(), SyncOptions(), screen)
     assert (report.exit_code, report.requests.list) == (0, report.counts.folders), screen.stages
     check_tree(emulator)
+
+
+def test_exports_go_on_while_git_is_busy(emulator: Emulator, tmp_path: Path) -> None:
+    """While git takes nothing of the first batch, everything else is exported; then it ends well, and with the tree."""
+    gate = slow_import(tmp_path / "bin")
+    machine = Machine(tmp_path / "a", emulator, sync_keys={"batch_size": 200}, path=str(gate.parent))
+    with ThreadPoolExecutor(1) as pool:
+        session = pool.submit(machine.sync)
+        try:
+            watched(lambda: session.done() or emulator.requests().get("export", {}).get("200", 0) >= NOTEBOOKS)
+            assert not session.done()
+        finally:
+            gate.touch()
+        assert session.result().counts.added == NOTEBOOKS
+    check_tree(emulator)
+
+
+def slow_import(folder: Path) -> Path:
+    """A git beside which a file must appear before it takes the first byte of an import; returns that file."""
+    folder.mkdir()
+    gate, program = folder / "open", folder / "git"
+    wait = f'case "$*" in *fast-import*) while [ ! -e "{gate}" ]; do sleep 0.05; done;; esac'
+    program.write_text(f'#!/bin/sh\n{wait}\nexec "{shutil.which("git")}" "$@"\n')
+    program.chmod(0o755)
+    return gate
+
+
+def watched(condition: Callable[[], bool], *, within_s: float = 60) -> None:
+    """Wait for something that another process does."""
+    ends = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < ends
+        threading.Event().wait(0.02)
 
 
 def test_dry_run_of_a_large_session_writes_nothing(emulator: Emulator, tmp_path: Path) -> None:

@@ -234,6 +234,29 @@ def test_blobs_are_sorted_by_name_inside_the_buffer(git: Git) -> None:
     assert packed < 40
 
 
+def test_what_is_written_is_let_go(git: Git) -> None:
+    """What the stream holds back to be sorted is counted, and is nothing any more once a commit has sent it."""
+    with FastImport(git) as stream:
+        changes = [FileChange(f"{number}", stream.blob(b"%d" % number * 100)) for number in range(10)]
+        held = stream.held_bytes
+        add_commit(stream, changes)
+        assert (held, stream.held_bytes) == (1000, 0)
+
+
+def test_a_quick_stream_has_the_same_objects(git: Git, tmp_path: Path) -> None:
+    """Quicker compression changes the size of the pack, and neither a blob nor a tree nor a commit."""
+    texts = {f"{number}": (f"{number} ledger " * 50 * (number + 1)).encode() for number in range(50)}
+    other = init_bare(tmp_path / "quick.git", ENVIRONMENT)
+    tips = []
+    for where, quick in ((git, False), (other, True)):
+        with FastImport(where, quick=quick) as stream:
+            tips.append(
+                stream.sha_of(add_commit(stream, [FileChange(name, stream.blob(t)) for name, t in texts.items()]))
+            )
+    assert tips[0] == tips[1]
+    assert tree_of(other, MAIN) == {name: blob_id(text) for name, text in texts.items()}
+
+
 def test_a_checkpoint_makes_blobs_and_commits_readable(git: Git) -> None:
     """After a checkpoint others can read what was streamed, and refs have moved; later a blob may be given again."""
     with FastImport(git) as stream:

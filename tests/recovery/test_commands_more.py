@@ -79,7 +79,7 @@ def test_search_and_blame_tell_lines(story: Desk, shell: Shell) -> None:
     (once,) = shell.answer(story, "search", "^/gone/[o]ne", "--all-versions", "--regex")[:1]
     assert once["until"]["session"] == story.diary[1].report.session
     code, out, err = shell.run(story, "search", "three")
-    assert (code, out, "1 matching line" in err) == (0, "/Clients/b/etl2, cell 1, line 2: three\n", True)
+    assert (code, out, "1 matching line in 1 notebook." in err) == (0, "/Clients/b/etl2, cell 1, line 2: three\n", True)
     lines = shell.answer(story, "blame", "/Clients/b/etl2")
     assert [(line["text"], line["author"]) for line in lines[1:]] == [("three", "Zoë")]
     code, out, _ = shell.run(story, "blame", "/Clients/b/etl2", "--at", story.diary[0].at)

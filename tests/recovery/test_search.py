@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from nbvault.errors import ConfigurationError, GitError
 from nbvault.gitstore.grep import files_with
 from nbvault.gitstore.reader import ls_tree, missing_objects
+from nbvault.gitstore.unread import UnreadRows
 from nbvault.opening import read_vault
 from nbvault.recovery.needle import SHOWN, Hit, Needle
 from nbvault.recovery.search import Match, search, search_all
@@ -56,6 +59,18 @@ def test_a_place_limits_the_search(story: Desk) -> None:
     assert paths(found(story, "the same bytes", place="/Clients/same")) == ["/same/A", "/same/B"]
     assert paths(found(story, "the same bytes", place="same/A")) == ["/same/A"]
     assert paths(found(story, "the same bytes", place="/Clients/**/*e")) == ["/re/same"]
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_a_place_in_which_nothing_is_is_told(desk: Desk, *, everywhere: bool) -> None:
+    """Who misspells a folder does not believe that nothing was found in it; where something is, nothing is told."""
+    desk.write("/a/n", "needle\n")
+    desk.sync()
+    found(desk, "no such text", place="/Clients/a", everywhere=everywhere)
+    assert desk.warnings == []
+    assert found(desk, "needle", place="/Clients/b", everywhere=everywhere) == []
+    (told,) = desk.warnings
+    assert "is meant by /Clients/b." in told
 
 
 def test_every_version_tells_from_when_until_when(story: Desk) -> None:
@@ -182,3 +197,48 @@ def test_many_folders_of_a_root_are_shared_out(desk: Desk) -> None:
     ):
         files = sorted(holding)
     assert files == [*(f"{name}/same.py" for name in names), "beside.py"]
+
+
+def test_the_first_match_of_all_versions_does_not_wait(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is out while older versions have not been read, and before the inventory is: that is asked about it alone."""
+    monkeypatch.setattr("nbvault.recovery.search._FIRST_BATCH", 2)
+    for number in range(12):
+        desk.write(f"/n{number}", f"needle {number}\n")
+    desk.sync()
+    desk.write("/n3", "needle, the newest\n")
+    desk.sync()
+    read: list[int] = []
+    with read_vault(desk.settings, warn=desk.warnings.append, want_tree=False, clock=desk.clock) as vault:
+        rows = vault.meta.rows
+        assert isinstance(rows, UnreadRows)
+        matches = search_all(vault, Needle.of("needle"), progress=read.append)
+        first = next(matches)
+        assert first.hit.text == "needle, the newest"
+        assert max(read, default=0) <= 2
+        assert "all" not in vars(rows._lines)
+        assert "_indexes" not in vars(rows._lines)
+        rest = list(matches)
+    assert (len(rest), max(read)) == (12, 14)
+
+
+def test_files_of_people_are_no_versions(desk: Desk) -> None:
+    """What people keep in the repository is not searched, also where its name could be a notebook's."""
+    desk.write("/n", "needle\n")
+    desk.sync()
+    _commit_by_hand(desk.emulator.git_dir / "vault.git", "backup/daily", "script.py", b"needle\n")
+    desk.write("/n", "another needle\n")
+    desk.sync()
+    assert paths(found(desk, "needle", everywhere=True)) == ["/n", "/n"]
+
+
+def _commit_by_hand(server: Path, branch: str, name: str, data: bytes) -> None:
+    """Add a file to a branch, as a person does."""
+
+    def git(*words: str, given: bytes = b"") -> bytes:
+        return subprocess.run(["git", *words], cwd=server, input=given, capture_output=True, check=True).stdout
+
+    blob = git("hash-object", "-w", "--stdin", given=data).strip().decode()
+    tree = git("mktree", given=git("ls-tree", branch) + f"100644 blob {blob}\t{name}\n".encode()).strip().decode()
+    who = ("-c", "user.name=Zoe", "-c", "user.email=zoe@example.com")
+    commit = git(*who, "commit-tree", tree, "-p", branch, "-m", "By hand").strip().decode()
+    git("update-ref", f"refs/heads/{branch}", commit)

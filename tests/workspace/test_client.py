@@ -44,6 +44,21 @@ def notebook(path: str, **more: Any) -> dict[str, Any]:
     return {"object_id": 1, "object_type": "NOTEBOOK", "path": path, "language": "PYTHON"} | more
 
 
+async def test_who_may_not_write_is_told_which_right_that_needs() -> None:
+    """Not the right to read, which a restore's reader may have had all the time."""
+    with Emulator(world=[]) as place:
+        place.faults({"kind": "status", "status": 403, "match": {"endpoint": ["import", "mkdirs", "delete"]}})
+        async with client_of(FakeAuth(place.workspace_url, [place.workspace_token])) as client:
+            writes = (
+                client.import_notebook("/x", HEADER.encode(), Language.PYTHON, overwrite=True),
+                client.mkdirs("/x"),
+                client.delete("/x"),
+            )
+            for write in writes:
+                with pytest.raises(Forbidden, match="CAN EDIT"):
+                    await write
+
+
 async def test_what_was_imported_is_listed_exported_and_deleted() -> None:
     """The round trip through the emulator: folders, bytes, kinds, times, and the end of it."""
     source = (HEADER + "print('é')").encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from nbvault.backup.folders import WORKERS, FolderExporter, FolderJob
 from nbvault.backup.ledger import Outcome
@@ -13,6 +13,9 @@ from nbvault.backup.trust import Trust
 from nbvault.errors import AuthenticationError, WorkspaceError
 from nbvault.model import ListedObject, NotebookFormat, State
 from nbvault.workspace.errors import DeadlineExceeded, NotFound, Unreachable
+
+# Small enough to bound memory, large enough that listing seldom waits.
+WAITING = 4000
 
 
 class Source(Protocol):
@@ -62,8 +65,8 @@ class NotebookExporter:
         self._alone = alone
         self._keep = keep
         self._workers = workers
-        # Small enough to bound memory, large enough that listing seldom waits.
-        self._queue: asyncio.Queue[Outcome] = asyncio.Queue(maxsize=4000)
+        self._queue: asyncio.Queue[Outcome] = asyncio.Queue()
+        self._room = asyncio.Event()
         self._folders: asyncio.Queue[FolderJob] = asyncio.Queue(maxsize=100)
         self.folders = FolderExporter(
             workspace, trust or Trust(), day=day, keep=self._take_from_folder, leave=self._queue.put
@@ -93,12 +96,13 @@ class NotebookExporter:
         self._broken.cancel()
 
     async def submit(self, outcome: Outcome) -> None:
-        """Queue a notebook for export; waits while the queue is full, raises what ended the pool."""
+        """Queue a notebook for export; waits while very many are waiting, raises what ended the pool."""
         self.waiting += 1
-        if self._queue.full():
-            await self._unless_broken(self._queue.put(outcome))
-        else:
-            self._queue.put_nowait(outcome)
+        self._queue.put_nowait(outcome)
+        if self._queue.qsize() >= WAITING:
+            # Until half of them are gone: to wait for a place each costs as much as parsing its listing.
+            self._room.clear()
+            await self._unless_broken(self._room.wait())
 
     async def submit_folder(self, listing: FolderListing, wanted: Sequence[Outcome]) -> None:
         """Queue notebooks of one folder, as one or each by itself; as `submit`."""
@@ -119,7 +123,7 @@ class NotebookExporter:
         await self._unless_broken(self._folders.join())
         await self._unless_broken(self._queue.join())
 
-    async def _unless_broken(self, waiting: Coroutine[None, None, None]) -> None:
+    async def _unless_broken(self, waiting: Coroutine[Any, Any, Any]) -> None:
         wanted = asyncio.ensure_future(waiting)
         try:
             await asyncio.wait([wanted, self._broken], return_when=asyncio.FIRST_COMPLETED)
@@ -138,6 +142,8 @@ class NotebookExporter:
     async def _work(self) -> None:
         while True:
             outcome = await self._queue.get()
+            if self._queue.qsize() <= WAITING // 2:
+                self._room.set()
             await self._export(outcome)
             self.waiting -= 1
             self._queue.task_done()

@@ -33,6 +33,9 @@ class Keeper(Protocol):
     async def recall(self, outcome: Outcome) -> bool:
         """Settle it without its bytes, if this session has stored them before."""
 
+    async def idle(self) -> None:
+        """Nothing more is exported for a while."""
+
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
@@ -89,6 +92,7 @@ class Survey:
         looks: Looks | None = None,
     ) -> None:
         self._knowledge = knowledge
+        self._keeper = keeper
         self._root = root
         self._first = [folder for folder in first if scope.may_contain(folder)]
         self._scope = scope
@@ -124,6 +128,7 @@ class Survey:
             # What failed last time is tried first.
             await self.scanner.scan(self._first)
             await self._again([self._root, *(f for f in self._due if f not in self.scanner.folders)])
+            await self._keeper.idle()
             return await self._prove()
 
     def progress(self) -> Progress:

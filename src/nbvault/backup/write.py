@@ -26,6 +26,10 @@ from nbvault.paths import extension_for, extension_of
 
 # Handed to the writing thread in pieces of this size; the stream sorts larger ones.
 FLUSH_BYTES = 2 * 1024 * 1024
+# So much may be on its way into git: what the stream sorts (its BUFFER_BYTES), and what is exported while it is sent.
+IN_HAND_BYTES = 112 * 1024 * 1024
+# So many commits may wait for the writing thread, each with the rows of its batch.
+COMMITS_WAITING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,9 @@ class VaultWriter:
         self._stream: FastImport | None = None
         self._pending: list[tuple[str, bytes, str]] = []
         self._pending_bytes = 0
+        # Each counted in one thread only: handed over in the event loop, taken in the writing thread.
+        self._handed_bytes = self._taken_bytes = 0
+        self._commits_handed = self._commits_taken = 0
         self._ready: list[Outcome] = []
         self._changed = 0
         self._since_push = 0
@@ -118,6 +125,12 @@ class VaultWriter:
             await self._saved(outcome, blob, extension_of(row.repo_path))
         return True
 
+    async def idle(self) -> None:
+        """Nothing more comes for now: what is held to be sorted goes to git, while others wait for something else."""
+        self._flush()
+        if self._handed_bytes:
+            self._do(self._send_blobs)
+
     def _is_held_back(self, outcome: Outcome, blob: str) -> bool:
         reason = self._held_back.reasons.get(blob)
         if reason is not None:
@@ -143,7 +156,9 @@ class VaultWriter:
             self._flush()
 
     def _flush(self) -> None:
-        pending, self._pending, self._pending_bytes = self._pending, [], 0
+        pending, self._pending = self._pending, []
+        self._handed_bytes += self._pending_bytes
+        self._pending_bytes = 0
         if pending:
             self._do(lambda: self._write_blobs(pending))
 
@@ -159,7 +174,7 @@ class VaultWriter:
         # Nothing is waited for between planning and queueing: whoever is cancelled here has not lost the batch.
         self._flush()
         also = self._held_back.records(self._session, at=self._at)
-        self._do(lambda: self._commit(plan, "checkpoint", also))
+        self._do_commit(plan, "checkpoint", also)
         self._since_push += len(outcomes)
         if self._since_push >= self._batching.push_every and (self._pushing is None or self._pushing.done()):
             await self._pushed()
@@ -196,7 +211,7 @@ class VaultWriter:
         also = {**(also or {}), **self._held_back.records(self._session, at=self._at)}
         if not plan.is_empty or also or not self._vault.meta.content:
             self._flush()
-            self._do(lambda: self._commit(plan, "content", also))
+            self._do_commit(plan, "content", also)
         await self._drain()
         await self._pushed()
 
@@ -254,10 +269,19 @@ class VaultWriter:
         """Queue work for the writing thread; it is done in order, whoever waits for it."""
         self._jobs.append(asyncio.get_running_loop().run_in_executor(self._thread, job))
 
+    def _do_commit(self, plan: Plan, kind: str, also: Mapping[str, Sequence[Record]]) -> None:
+        self._commits_handed += 1
+        self._do(lambda: self._commit(plan, kind, also))
+
     async def _keep_up(self) -> None:
-        """Wait while the writing thread is two jobs behind; raises what ended a job."""
-        while len(self._jobs) > 2:
+        """Wait while the writing thread is too far behind for memory's sake; raises what ended a job."""
+        while self._jobs and (self._jobs[0].done() or self._is_behind()):
             await self._oldest_job()
+
+    def _is_behind(self) -> bool:
+        stream = self._stream
+        waiting = self._handed_bytes - self._taken_bytes + (stream.held_bytes if stream else 0)
+        return waiting > IN_HAND_BYTES or self._commits_handed - self._commits_taken > COMMITS_WAITING
 
     async def _drain(self) -> None:
         while self._jobs:
@@ -275,7 +299,7 @@ class VaultWriter:
     def _open(self) -> FastImport:
         if self._stream is None:
             self._stream = self._stack.enter_context(
-                FastImport(self._vault.git, fetch_missing=self._vault.past.fetch_objects)
+                FastImport(self._vault.git, fetch_missing=self._vault.past.fetch_objects, quick=self._large)
             )
         return self._stream
 
@@ -283,6 +307,11 @@ class VaultWriter:
         stream = self._open()
         for name, data, blob in items:
             stream.blob(data, name, oid=blob)
+            self._taken_bytes += len(data)
+
+    def _send_blobs(self) -> None:
+        if self._stream is not None:
+            self._stream.flush()
 
     def _commit(self, plan: Plan, kind: str, also: Mapping[str, Sequence[Record]] | None = None) -> None:
         """Content and meta in one stream; refs move only when both are written."""
@@ -308,6 +337,7 @@ class VaultWriter:
         self._stack.close()
         self._stream = None
         meta.tip = tip
+        self._commits_taken += 1
 
     def _groups(self, plan: Plan) -> list[tuple[Person, list[FileChange]]]:
         return by_author(without_authors(plan, NBVAULT).changes if self._large else plan.changes)

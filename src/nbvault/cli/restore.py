@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -47,16 +48,18 @@ def command(
     What is overwritten is saved first; what is written is read back and compared. Ends with 0 if all is well, 3 if some
     could not be restored, 8 if some read back differently, 9 if it was interrupted.
     """
-    from nbvault.cli.recovering import go, show_result
-    from nbvault.recovery.plan import Overwrite
-    from nbvault.recovery.restorer import Request
-    from nbvault.recovery.targets import parse_remap
     from nbvault.restoring import opened_restorer
 
     _check(paths, at, resume=resume, abandon=abandon)
-    mapped = tuple(parse_remap(each) for each in remap)
-    request = Request(paths, at or "", to, mapped, Overwrite(overwrite))
-    with opened_restorer(load(), say=output.note) as restorer:
+    mapped = _mapped(remap)
+    looking_at = () if to or remap else paths
+    with opened_restorer(load(), say=output.note, looking_at=looking_at) as restorer:
+        # Loaded while the remote answered.
+        from nbvault.cli.recovering import go, show_result
+        from nbvault.recovery.plan import Overwrite
+        from nbvault.recovery.restorer import Request
+
+        request = Request(paths, at or "", to, mapped, Overwrite(overwrite))
         if abandon:
             receipt = restorer.abandon(abandon)
         else:
@@ -64,6 +67,14 @@ def command(
             # A restore that is resumed was agreed to when it began.
             receipt = go(restorer, prepared, yes=yes or bool(resume), dry_run=dry_run, quiet=as_json)
         return show_result(receipt, as_json=as_json, report=report)
+
+
+def _mapped(remap: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    if not remap:
+        return ()
+    from nbvault.recovery.targets import parse_remap
+
+    return tuple(parse_remap(each) for each in remap)
 
 
 def _check(paths: tuple[str, ...], at: str | None, *, resume: str, abandon: str) -> None:

@@ -54,7 +54,7 @@ def command(
         else:
             found = search(vault, needle, place=place, at=at or "", progress=progress)
         with output.unless_nobody_reads():
-            _tell(found, progress, as_json=as_json)
+            _tell(found, progress, as_json=as_json, everywhere=all_versions)
         return 3 if vault.past.gaps else 0
 
 
@@ -78,17 +78,20 @@ class _Progress:
         return number(self.done, self._noun)
 
 
-def _tell(found: Iterable[Match], progress: _Progress, *, as_json: bool) -> None:
+def _tell(found: Iterable[Match], progress: _Progress, *, as_json: bool, everywhere: bool) -> None:
     if as_json:
         output.emit([match.as_json() for match in found])
         return
-    count = 0
+    count, where = 0, set()
     for match in found:
         output.say(_in_words(match))
         count += 1
+        where.add(match.path)
         # Whoever reads a pipe sees each match when it is found.
         sys.stdout.flush()
-    output.note(f"{number(count, 'matching line')} in {progress.words} searched.")
+    # Of one moment git looks into most notebooks, and only those are read that it names.
+    place = f"{progress.words} searched" if everywhere else number(len(where), "notebook")
+    output.note(f"{number(count, 'matching line')} in {place}.")
 
 
 def _in_words(match: Match) -> str:

@@ -191,6 +191,10 @@ def _tell_protection(health: Health) -> None:
         )
 
 
+def _sentence(text: str) -> str:
+    return f"{text.rstrip('.')}."
+
+
 def _tell_drills(health: Health) -> None:
     last, proven = health.drill, health.proven
     if proven:
@@ -199,7 +203,9 @@ def _tell_drills(health: Health) -> None:
     elif health.protected:
         output.say("Never proven restorable: nbvault drill restores a sample and removes it again.", style="yellow")
     if last and last is not proven:
-        output.say(f"The last drill, of {last.at:%Y-%m-%d %H:%M} UTC, did not end well: {last.detail}.", style="red")
+        output.say(
+            f"The last drill, of {last.at:%Y-%m-%d %H:%M} UTC, did not end well: {_sentence(last.detail)}", style="red"
+        )
 
 
 def _tell_waiting(health: Health) -> None:

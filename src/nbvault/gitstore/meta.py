@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
@@ -36,6 +36,8 @@ BASE = "inventory/base.jsonl"
 FORMAT_WITH_EPOCHS = 2
 # Reading very many small files costs more than writing one large one again.
 COMPACT_AFTER_DELTAS = 64
+# The inventory of some 200,000 notebooks. Azure Repos takes files of at most 100 MB.
+PART_BYTES = 48 * 1024 * 1024
 Record = Mapping[str, Any]
 _ARCHIVE = "archive.jsonl"
 _SMALL = ("format.json", "problems.jsonl", _ARCHIVE, EPOCHS, SUCCESSOR)
@@ -208,12 +210,12 @@ class MetaDraft:
             items = [records.dump_row(row, self._meta.root) for row in rows]
             items += [records.dump_tombstone(stone) for stone in tombstones]
             last = int(self._meta.deltas[-1][16:24]) if self._meta.deltas else 0
-            self._files[f"inventory/delta-{last + 1:08d}.jsonl"] = records.dump_lines(items)
+            self._files[_delta(last + 1)] = records.dump_lines(items)
         if renames:
             self._appended["renames.jsonl"] = [records.dump_rename(rename) for rename in renames]
 
     def compact_if_due(self, *, at_once: bool = False) -> None:
-        """Write the whole inventory as one file, in the first session of a month or where there are many deltas."""
+        """Write the whole inventory anew, in the first session of a month or where there are many deltas."""
         month = f"{self._at:%Y-%m}"
         if at_once or self._meta.compacted != month or len(self._meta.deltas) > COMPACT_AFTER_DELTAS:
             self._meta.compacted = month
@@ -283,9 +285,10 @@ class MetaDraft:
     def _changes(self, stream: FastImport, blobs: BlobReader) -> list[FileChange]:
         if not self._meta.tip or self._compact:
             self._files["format.json"] = self._format()
+        whole: list[str] = []
         if self._compact:
             self._forget_deltas()
-            self._meta.files[BASE] = stream.long_blob(self._inventory_lines())
+            whole = self._write_whole(stream)
         if self._meta.lineage.state is Force.READY:
             # Whoever writes has seen that the epoch before names this one.
             self._meta.lineage = replace(self._meta.lineage, state=Force.BEGUN)
@@ -298,8 +301,18 @@ class MetaDraft:
             self._meta.files.pop(path, None)
         return [
             *(FileChange(path) for path in sorted(self._removed)),
-            *(FileChange(path, self._meta.files[path]) for path in (*self._files, *([BASE] if self._compact else []))),
+            *(FileChange(path, self._meta.files[path]) for path in (*self._files, *whole)),
         ]
+
+    def _write_whole(self, stream: FastImport) -> list[str]:
+        """All rows and tombstones, in parts: the base, and deltas of it, as every version of nbvault reads them."""
+        paths: list[str] = []
+        for part in _parts(self._inventory_lines(), PART_BYTES):
+            path = _delta(len(paths)) if paths else BASE
+            self._meta.files[path] = stream.long_blob(part)
+            self._removed.discard(path)
+            paths.append(path)
+        return paths
 
     def _forget_deltas(self) -> None:
         self._removed = set(self._meta.deltas)
@@ -321,6 +334,24 @@ class MetaDraft:
     def _old(self, path: str, blobs: BlobReader) -> bytes:
         oid = self._meta.files.get(path)
         return dict(blobs.read([oid]))[oid] if oid else b""
+
+
+def _delta(number: int) -> str:
+    return f"inventory/delta-{number:08d}.jsonl"
+
+
+def _parts(lines: Iterator[bytes], size_bytes: int) -> Iterator[Iterator[bytes]]:
+    """Lines in parts of about that size, each to be used up before the next; one empty part where there are none."""
+    for first in chain((b"",), lines):
+        yield _part(first, lines, size_bytes)
+
+
+def _part(first: bytes, lines: Iterator[bytes], size_bytes: int) -> Iterator[bytes]:
+    yield first
+    size = len(first)
+    while size < size_bytes and (line := next(lines, b"")):
+        yield line
+        size += len(line)
 
 
 def record_path(files: Iterable[str], kind: str, at: datetime) -> str:

@@ -329,8 +329,26 @@ class Remote:
         except _RefusedToken as refused:
             raise refused.error from None
 
+    @property
+    def is_web(self) -> bool:
+        """Whether it is spoken to by HTTP."""
+        return self.url.startswith(("http://", "https://"))
+
+    def signing_in(self) -> tuple[Mapping[str, str], Sequence[str], Callable[[], None]]:
+        """For who speaks to this remote by another command: environment, secrets, and what to call if it was taken.
+
+        Raises:
+            AuthenticationError: there is no token to be had.
+        """
+        token = self._token() if self.is_web else None
+        return *credentials(self.url, token), lambda: self._took(token)
+
+    def _took(self, token: str | None) -> None:
+        if token and self._answered is not None:
+            self._answered(accepted=True)
+
     def _try(self, git: Git, *args: str, stdin: bytes | None, ok: Sequence[int]) -> Completed:
-        token = self._token() if self.url.startswith(("http://", "https://")) else None
+        token = self._token() if self.is_web else None
         environment, secrets = credentials(self.url, token)
         done = self._run(git, *args, stdin=stdin, environment=environment, secrets=secrets)
         if done.returncode not in ok:
@@ -343,8 +361,7 @@ class Remote:
             if isinstance(failure, AuthenticationError):
                 raise _RefusedToken(failure)
             raise failure
-        if token and self._answered is not None:
-            self._answered(accepted=True)
+        self._took(token)
         return done
 
     def _run(self, git: Git, *args: str, **more: Any) -> Completed:

@@ -11,11 +11,12 @@ import os
 import random
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from nbvault.clock import Clock, SystemClock
-from nbvault.errors import GitError, LockedError, RemoteUnreachable
+from nbvault.errors import GitError, LockedError, NbvaultError, RemoteUnreachable
+from nbvault.gitstore.ahead import Greeting, greeting
 from nbvault.gitstore.cache import open_cache, opened_as_it_is
 from nbvault.gitstore.publish import RemoteMoved, push
 from nbvault.gitstore.reader import BlobReader, commit_info, entries_at, ls_tree, missing_objects
@@ -49,6 +50,8 @@ class RestoreBranch:
         self._clock = clock or SystemClock()
         self._ref = _WORK + secrets.token_hex(6)
         self._kept: str | None = ""
+        self._greeted: Greeting | None = None
+        self._greetings = ExitStack()
         self.tip = ""
 
     @property
@@ -142,7 +145,7 @@ class RestoreBranch:
         for _ in range(_ATTEMPTS):
             commit = self._commit(restore, files, subject)
             try:
-                push(self._remote, [PushRef(commit, BRANCH)])
+                self._push(PushRef(commit, BRANCH))
             except RemoteMoved:
                 self._clock.wait(random.random() / 5)  # noqa: S311 - spreads those who race
                 self._fetch()
@@ -155,9 +158,28 @@ class RestoreBranch:
                 return
         raise RemoteUnreachable(f"Others pushed to nbvault/restores {_ATTEMPTS} times in a row.", hint="Run again.")
 
+    def greet(self) -> None:
+        """Ask the remote now what the next push must know; returns at once. For who will push soon."""
+        if self._remote.is_web and self._greeted is None:
+            # A push says in words what is wrong.
+            with suppress(NbvaultError):
+                self._greeted = self._greetings.enter_context(greeting(self._remote, self._git))
+
+    def close(self) -> None:
+        """Let go of what has been greeted."""
+        self._greeted = None
+        self._greetings.close()
+
     def stop(self) -> None:
         """End every git command of this branch; nothing more can be written by this process."""
         self._git.stop()
+
+    def _push(self, item: PushRef) -> None:
+        greeted, self._greeted = self._greeted, None
+        taken = greeted is not None and greeted.push(item)
+        self._greetings.close()
+        if not taken:
+            push(self._remote, [item])
 
     def _commit(self, restore: str, files: Mapping[str, bytes], subject: str) -> str:
         self._keep(self.tip)
@@ -253,7 +275,11 @@ def unseen_restores(vault: Vault, *, clock: Clock | None = None, reading: bool =
         if there is None:
             with fetch_turn(path):
                 there = open_cache(path, url=vault.remote.url, base_environment=environment, clock=clock).git
-        yield RestoreBranch(there, vault.remote.seen_from(there), clock=clock)
+        branch = RestoreBranch(there, vault.remote.seen_from(there), clock=clock)
+        try:
+            yield branch
+        finally:
+            branch.close()
 
 
 @contextmanager

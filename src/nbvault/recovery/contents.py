@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from nbvault.gitstore.writer import blob_id
 from nbvault.model import Language, NotebookFormat, source_language
-from nbvault.notebook.jupyter import same_cells
 from nbvault.paths import IPYNB_EXTENSION
 
 _LANGUAGES = {language.extension: language for language in Language}
@@ -18,7 +17,12 @@ def same(one: bytes, other: bytes, form: NotebookFormat = NotebookFormat.SOURCE)
     """
     if one in (other, other + b"\n") or one + b"\n" == other:
         return True
-    return form is NotebookFormat.IPYNB and same_cells(one, other)
+    if form is not NotebookFormat.IPYNB:
+        return False
+    # Who restores one SOURCE notebook does not wait for the reader of documents.
+    from nbvault.notebook.jupyter import same_cells
+
+    return same_cells(one, other)
 
 
 def is_blob(data: bytes, oid: str) -> bool:

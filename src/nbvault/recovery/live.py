@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from nbvault.errors import AuthenticationError, WorkspaceError
-from nbvault.model import DIRECTORY, REPO, ListedObject
+from nbvault.model import DIRECTORY, REPO, Identity, ListedObject
 from nbvault.recovery.plan import Live, folders_above, parent_of
 from nbvault.workspace.errors import DeadlineExceeded, Forbidden, NotADirectory, NotFound, Unreachable
 
@@ -22,6 +22,19 @@ class Folders(Protocol):
 
     async def get_status(self, path: str) -> ListedObject:
         """What is at a path."""
+
+
+class Workspace(Folders, Protocol):
+    """What a plan needs of a workspace."""
+
+    async def me(self) -> Identity:
+        """Whom the workspace takes us for."""
+
+
+async def who_and_what(workspace: Workspace, targets: Collection[str]) -> tuple[Identity, Live]:
+    """Whom the workspace takes us for, and what is at the targets; raises as `look` and ``me`` do."""
+    me, there = await asyncio.gather(workspace.me(), look(workspace, targets))
+    return me, there
 
 
 async def look(workspace: Folders, targets: Collection[str]) -> Live:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from nbvault.gitstore.unread import UnreadRows
 from nbvault.inventory import Rows
-from nbvault.paths import workspace_path
 from nbvault.recovery.names import spellings
 from nbvault.recovery.notebooks import Notebooks
 
@@ -40,19 +39,18 @@ def files_of(notebooks: Notebooks) -> set[str]:
     return ours
 
 
-def ours(notebooks: Notebooks) -> Callable[[str], bool]:
-    """Whether a notebook is or was at a repository path; an inventory that is not read yet is left so."""
+def ours(notebooks: Notebooks, *, many: bool = True) -> Callable[[str], bool]:
+    """Whether a notebook is or was at a repository path; an inventory that is not read yet is left so.
+
+    Args:
+        many: It will be asked often; otherwise the first answers come at once.
+    """
     if not isinstance(notebooks.rows, UnreadRows):
         return files_of(notebooks).__contains__
-    notebooks.rows.expect_many()
+    if many:
+        notebooks.rows.expect_many()
     moved = {rename.old_repo_path for moves in notebooks.renames.values() for rename in moves}
     return lambda file: file in moved or notebooks.knows(file)
-
-
-def path_of(notebooks: Notebooks) -> Callable[[str], str]:
-    """What gives the workspace path of a repository path; empty for files that are no notebook's."""
-    ours, root = files_of(notebooks), notebooks.root
-    return lambda repo_path: workspace_path(root, repo_path) if repo_path in ours else ""
 
 
 def glob(pattern: str) -> re.Pattern[str]:

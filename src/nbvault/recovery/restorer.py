@@ -22,7 +22,7 @@ from nbvault.recovery.aftermath import WENT_WRONG
 from nbvault.recovery.carry import Carrier, Prepared
 from nbvault.recovery.deed import Manner
 from nbvault.recovery.lines import count_lines
-from nbvault.recovery.live import look
+from nbvault.recovery.live import who_and_what
 from nbvault.recovery.notebooks import Notebooks
 from nbvault.recovery.plan import Entry, Known, Live, Overwrite, Wanted, folders_above, make_plan, with_lines
 from nbvault.recovery.receipt import (
@@ -35,6 +35,7 @@ from nbvault.recovery.receipt import (
     read_intents,
     read_record,
 )
+from nbvault.recovery.scout import Scout
 from nbvault.recovery.selection import Kind, Selection, choose
 from nbvault.recovery.targets import assign, clean_path
 from nbvault.workspace.errors import NotFound
@@ -42,11 +43,8 @@ from nbvault.workspace.errors import NotFound
 T = TypeVar("T")
 
 
-class Workspace(carry.Workspace, live.Folders, Protocol):
+class Workspace(carry.Workspace, live.Workspace, Protocol):
     """What a restore needs of the workspace."""
-
-    async def me(self) -> Identity:
-        """Whom the workspace takes us for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +72,7 @@ class Restorer:
         done: Called when an entry has its outcome.
         allowed: What of a selection this person may see and restore; everything else is left out of the plan.
         notebooks: Those of the vault, where they are known already.
+        scout: Out already to look at where a plan will want to write, if somebody could tell where.
     """
 
     vault: Vault
@@ -85,6 +84,7 @@ class Restorer:
     done: Callable[[], None] = lambda: None
     allowed: Callable[[Selection], Selection] = lambda selection: selection
     notebooks: Notebooks | None = None
+    scout: Scout | None = None
     _found: dict[str, RestoreBranch] = field(default_factory=dict)
 
     # --- plans -------------------------------------------------------------------------------------------------------
@@ -105,10 +105,10 @@ class Restorer:
             into = request.to.rstrip().endswith("/")
             into = into or (bool(to) and alone and await _is_folder(workspace, to))
             wanted = assign(selection.chosen, to=to, into=into, remap=request.remap)
-            me, there = await _who_and_what(workspace, [each.target for each in wanted])
+            me, there = await who_and_what(workspace, [each.target for each in wanted])
             return me, there, wanted
 
-        me, there, wanted = self._ask(ask)
+        me, there, wanted = self._scouted(selection, request) or self._ask(ask)
         known = familiar(self.vault)
         entries = make_plan(wanted, there, known=known, overwrite=request.overwrite)
         entries = with_lines(entries, count_lines(entries, known, self.vault.git))
@@ -129,7 +129,7 @@ class Restorer:
         """
         record = read_record(self._branch_of(restore), restore)
         wanted = again.wanted_back(record)
-        me, there = self._ask(lambda workspace: _who_and_what(workspace, [each.target for each in wanted]))
+        me, there = self._ask(lambda workspace: who_and_what(workspace, [each.target for each in wanted]))
         entries = make_plan(wanted, there)
         options = {"undo": restore, "overwrite": (Overwrite.ALWAYS if forced else Overwrite.CHANGED).value}
         intent = replace(self._intent(me, options, entries), undo_of=restore)
@@ -149,10 +149,13 @@ class Restorer:
             raise ConfigurationError(f"Restore {restore} was abandoned.", hint=f"`nbvault undo {restore}` undoes it.")
         self._refuse_if_alive(record)
         targets = sorted(again.targets_of(again.unfinished(record)))
-        _, there = self._ask(lambda workspace: _who_and_what(workspace, targets))
+        _, there = self._ask(lambda workspace: who_and_what(workspace, targets))
         entries = again.left_to_do(record, there)
         manner = Manner(resumed=True, forced=False)
-        return Prepared(record.intent, entries, manner, there.missing, record=record)
+        # It may have been taken back since: what its receipt says is no news of today.
+        ended = f"Restore {restore} had ended before; nothing was left to do, and nothing is written now."
+        notes = (ended,) if record.status is Status.COMPLETE else ()
+        return Prepared(record.intent, entries, manner, there.missing, notes, record=record)
 
     def abandon(self, restore: str) -> Receipt:
         """Close an open restore: its notebooks are free for others again. What it did can be undone.
@@ -205,6 +208,14 @@ class Restorer:
         # Not as the result of the task: asyncio prints that to itself when it gives Ctrl-C back, 70,000 entries long.
         asyncio.run(answer())
         return answers[0]
+
+    def _scouted(self, selection: Selection, request: Request) -> tuple[Identity, Live, list[Wanted]] | None:
+        """What a plan asks of the workspace, where somebody has been sent to look at just that."""
+        if self.scout is None or request.to:
+            return None
+        wanted = assign(selection.chosen, remap=request.remap)
+        seen = self.scout.seen(each.target for each in wanted)
+        return (*seen, wanted) if seen else None
 
     def _intent(self, me: Identity, options: Mapping[str, Any], entries: Sequence[Entry]) -> Intent:
         now = self.clock.now()
@@ -281,11 +292,6 @@ def contents(blobs: BlobReader, oids: Sequence[str]) -> dict[str, bytes]:
             with suppress(VaultError):
                 found |= blobs.read([oid])
         return found
-
-
-async def _who_and_what(workspace: Workspace, targets: Sequence[str]) -> tuple[Identity, Live]:
-    me, there = await asyncio.gather(workspace.me(), look(workspace, targets))
-    return me, there
 
 
 async def _is_folder(workspace: Workspace, path: str) -> bool:

@@ -17,6 +17,8 @@ CHUNK = 500
 CHUNK_BYTES = 64 * 1024 * 1024
 # The first push waits so long for the pre-images of a small restore, which saves it the second one.
 LINGER_S = 0.4
+FEW = 64
+"""A restore of so many is over soon after they have been saved."""
 
 
 class Image(NamedTuple):
@@ -121,11 +123,16 @@ class Saver:
         self._fail(SessionInterrupted("Asked to stop."), self._waiting)
 
     async def _work(self) -> None:
+        # What the first push must know is asked while the pre-images are exported,
+        await asyncio.to_thread(self._branch.greet)
         await self._linger()
         while True:
             batch = self._take()
             if batch or self._first:
                 await self._write(batch)
+                if self._expected <= FEW and not self._waiting:
+                    # and what the receipt's must know, while they are written over.
+                    await asyncio.to_thread(self._branch.greet)
             else:
                 self._something.clear()
                 await self._something.wait()

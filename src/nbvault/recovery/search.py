@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from nbvault.recovery.history import SESSION
 from nbvault.recovery.moments import moment
 from nbvault.recovery.needle import Hit, Needle
 from nbvault.recovery.notebooks import Notebooks
-from nbvault.recovery.places import files_of, ours, path_of, within
+from nbvault.recovery.places import files_of, ours, within
 
 # One process of git reads so many blobs, sorted by base name for that is how they are packed; several read at once.
 _CHUNK = 500
@@ -90,6 +91,8 @@ def search(
         return _sieved(vault, commit, needle, lambda: (_files(vault, commit), ours(notebooks)), progress=progress)
     files, is_meant = _files(vault, commit), within(notebooks.root, place)
     meant = {file for file in files_of(notebooks) & files.keys() if is_meant(workspace_path(notebooks.root, file))}
+    if place and not meant:
+        vault.say(f"No notebook of that moment is meant by {place}.")
     if 4 * len(meant) > len(files) and _can_be_sieved(needle):
         return _sieved(vault, commit, needle, lambda: (files, meant.__contains__), progress=progress)
     return _matches(vault, needle, files, _as_packed(meant), progress=progress)
@@ -167,7 +170,9 @@ def search_all(
     """
     notebooks = Notebooks.of(vault)
     is_meant = within(notebooks.root, place)
-    lives = (life for life in _lives(vault, notebooks) if is_meant(life.path))
+    # Asked only about what has the text: the first match does not wait for the inventory to be read.
+    is_ours = lru_cache(maxsize=None)(ours(notebooks, many=False))
+    lives, nothing = (life for life in _lives(vault) if is_meant(life.path)), True
     known: dict[_Blob, Sequence[Hit]] = {}
     with _searched(vault, needle, progress) as searched:
         for batch in _batches(lives):
@@ -177,10 +182,14 @@ def search_all(
             results = searched(new[start : start + size] for start in range(0, len(new), size))
             waiting = iter(new)
             for life in batch:
+                nothing = False
                 while life.blob not in known:
                     known[next(waiting)] = next(results)
                 hits = known[life.blob]
-                yield from (Match(life.path, hit, life.blob.oid, life.since, life.until) for hit in hits)
+                if hits and is_ours(life.file):
+                    yield from (Match(life.path, hit, life.blob.oid, life.since, life.until) for hit in hits)
+    if place and nothing:
+        vault.say(f"No notebook that ever was is meant by {place}.")
 
 
 class _Blob(NamedTuple):
@@ -191,24 +200,26 @@ class _Blob(NamedTuple):
 class _Life(NamedTuple):
     """A content at a path, from the session that saved it to the one that replaced or removed it."""
 
+    file: str
     path: str
     blob: _Blob
     since: Sighting
     until: Sighting | None
 
 
-def _lives(vault: Vault, notebooks: Notebooks) -> Iterator[_Life]:
-    """Every content that a notebook ever had, the newest first."""
-    path_at = path_of(notebooks)
+def _lives(vault: Vault) -> Iterator[_Life]:
+    """Every content that a file with a notebook's name ever had, the newest first."""
     ended: dict[str, Sighting] = {}
     stretches = vault.past.contents()
     for commit, changes in (each for tip, begins in stretches for each in blob_log(vault.git, tip, exclude=begins)):
         seen = _sighting(commit)
-        for repo_path, _, new in changes:
-            path = path_at(repo_path)
-            if path and new:
-                yield _Life(path, _Blob(new, extension_of(repo_path)), seen, ended.get(repo_path))
-            ended[repo_path] = seen
+        for file, _, new in changes:
+            # People's own file has a name that stands for no notebook, or is none by what the inventory says.
+            with suppress(ValueError):
+                if new:
+                    path, blob = workspace_path(vault.root, file), _Blob(new, extension_of(file))
+                    yield _Life(file, path, blob, seen, ended.get(file))
+            ended[file] = seen
 
 
 def _sighting(commit: Commit) -> Sighting:
@@ -242,9 +253,10 @@ def _searched(
     def searched(chunks: Iterable[Sequence[_Blob]]) -> Iterator[Sequence[Hit]]:
         nonlocal done
         for hits in pool.map(look, chunks):
-            yield from hits
+            # Told first: whoever has what they asked for does not come back for the rest.
             done += len(hits)
             progress(done)
+            yield from hits
 
     pool = ThreadPoolExecutor(_READERS, thread_name_prefix="nbvault-search")
     try:

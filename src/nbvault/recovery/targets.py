@@ -15,12 +15,13 @@ def clean_path(text: str, *, what: str) -> str:
     """A workspace path as people give it, without ``/Workspace`` in front and slashes at the end.
 
     Raises:
-        ConfigurationError: it does not begin with a slash, or has an empty name in it.
+        ConfigurationError: it does not begin with a slash, or has a name in it that is empty or means another folder.
     """
     path = text.strip().rstrip("/")
     path = path.removeprefix("/Workspace") if path.startswith(_ALIAS) else path
-    if not path.startswith("/") or "" in path[1:].split("/"):
-        raise ConfigurationError(f"{what} {text!r} is no path of the workspace.", hint="It begins with a slash.")
+    if not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/")):
+        hint = "It begins with a slash, and no name in it is empty, `.` or `..`."
+        raise ConfigurationError(f"{what} {text!r} is no path of the workspace.", hint=hint)
     return path
 
 

@@ -20,7 +20,7 @@ from nbvault.workspace.answers import (
     read_person,
     read_status,
 )
-from nbvault.workspace.errors import NotFound, is_doubtful
+from nbvault.workspace.errors import Forbidden, NotFound, is_doubtful
 from nbvault.workspace.git_folders import GitFolders
 from nbvault.workspace.transport import Authenticator, ClientOptions, Request, Transport
 from nbvault.workspace.window import AimdWindow
@@ -32,6 +32,7 @@ _JUPYTER = "JUPYTER"
 _ZIP = b"PK"
 # The workspace gives 10 MB at most, in base64 a third more.
 _ZIP_BYTES = 16 * 1024 * 1024
+_WRITE_HINT = "To write it, this identity needs CAN EDIT on the notebook, or CAN MANAGE on its folder."
 _SCIM = "/api/2.0/preview/scim/v2/"
 
 
@@ -208,4 +209,8 @@ class WorkspaceClient:
 
     async def _post(self, endpoint: str, path: str, values: dict[str, str | bool]) -> None:
         payload = json.dumps({"path": path} | values).encode("ascii")
-        await self._transport.ask(Request("other", "POST", _API + endpoint, path, payload=payload), bytes)
+        try:
+            await self._transport.ask(Request("other", "POST", _API + endpoint, path, payload=payload), bytes)
+        except Forbidden as error:
+            error.hint = _WRITE_HINT
+            raise

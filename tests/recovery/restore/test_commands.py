@@ -102,6 +102,16 @@ def test_wrong_usage(still: RestoreDesk) -> None:
         assert "Traceback" not in err
 
 
+def test_a_restore_that_had_ended_is_not_said_to_be_done_now(desk: RestoreDesk) -> None:
+    """Resumed once more, after it was taken back even: it says that nothing is written, and nothing is."""
+    desk.emulator.edit(path_of("f/a"), source("wreck"))
+    receipt = desk.restore(path_of("f/a"))
+    desk.undo(receipt)
+    code, out, _ = run(desk, "restore", "--resume", receipt.intent.restore)
+    assert (code, desk.holding()[path_of("f/a")].text) == (0, source("wreck"))
+    assert "nothing is written now" in out
+
+
 def test_nothing_to_do(still: RestoreDesk) -> None:
     """What is as it was needs no question and leaves no record."""
     code, out, _ = run(still, "restore", FOLDER, "--json")

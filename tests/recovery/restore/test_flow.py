@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from pathlib import Path
@@ -49,14 +50,17 @@ def _wreck(desk: RestoreDesk, draw: random.Random) -> None:
         desk.emulator.create(path, "-- Databricks notebook source\nselect 1", language="SQL")
 
 
-@pytest.mark.parametrize("seed", [SEED])
-def test_everything_comes_back_as_of_a_day_and_the_wreck_too(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "days_of_work"),
+    [(SEED, 5), *(pytest.param(SEED + n, 21, marks=pytest.mark.campaign) for n in range(1, 4))],
+)
+def test_everything_comes_back_as_of_a_day_and_the_wreck_too(tmp_path: Path, seed: int, days_of_work: int) -> None:
     """Every notebook of that day is as it was, by a receipt on the remote; undo gives the very wreck back."""
     draw = random.Random(seed)
     with Emulator(notebooks=90, seed=seed) as emulator:
         desk = RestoreDesk(emulator, tmp_path)
         days: list[tuple[str, Holding]] = []
-        for _ in range(5):
+        for _ in range(days_of_work):
             days.append((desk.sync(), desk.holding()))
             _edits(desk, draw)
         desk.sync()
@@ -103,3 +107,41 @@ def test_a_restored_workspace_adds_nothing_to_the_vault(desk: RestoreDesk) -> No
     assert desk.diary[-1].report.counts.modified == 0
     shas = {desk.show(path).blob for path in before}
     assert shas == {desk.show(path, at=desk.diary[1].report.tag).blob for path in before}
+
+
+class _NativeDesk(RestoreDesk):
+    """A desk at which notebooks are kept in the format that they have in the workspace."""
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "NBVAULT_EXPORT__FORMAT": "native"}
+
+
+def test_documents_come_back_as_documents(tmp_path: Path) -> None:
+    """Native format, backup, deletion, restore, backup: IPYNB with its outputs, and the vault is as before."""
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": ["# Title\n", "é"]},
+        {
+            "cell_type": "code",
+            "metadata": {},
+            "execution_count": 3,
+            "source": ["print(1)"],
+            "outputs": [{"output_type": "stream", "name": "stdout", "text": ["1\n"]}],
+        },
+    ]
+    document = json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    with Emulator(world=[{"path": f"{ROOT}/keep", "content": source("keep")}]) as emulator:
+        desk = _NativeDesk(emulator, tmp_path)
+        emulator.create(f"{ROOT}/l/document", document, format="IPYNB")
+        emulator.create(f"{ROOT}/l/plain", source("x"))
+        desk.sync()
+        before, saved = desk.holding(), {path: desk.show(path) for path in desk.holding()}
+        emulator.delete(f"{ROOT}/l")
+        receipt = desk.restore(f"{ROOT}/l")
+        assert (receipt.exit_code, receipt.counts()) == (0, {"entries": 2, "restored": 2})
+        assert desk.holding() == before
+        assert desk.holding()[f"{ROOT}/l/document"].format == "IPYNB"
+        desk.sync()
+        assert desk.diary[-1].report.counts.modified == 0
+        assert {path: (desk.show(path).blob, desk.show(path).repo_path) for path in saved} == {
+            path: (then.blob, then.repo_path) for path, then in saved.items()
+        }

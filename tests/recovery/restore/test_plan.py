@@ -134,9 +134,9 @@ def test_a_target_is_cleaned(text: str, path: str) -> None:
     assert clean_path(text, what="--to") == path
 
 
-@pytest.mark.parametrize("text", ["", "a", "/", "/a//b", "a/b"])
+@pytest.mark.parametrize("text", ["", "a", "/", "/a//b", "a/b", "/a/../b", "/a/.", "/.."])
 def test_a_wrong_target_is_refused(text: str) -> None:
-    """A target is an absolute path without empty names."""
+    """A target is an absolute path without empty names, or such as a workspace could take for another folder's."""
     with pytest.raises(ConfigurationError, match="--to"):
         clean_path(text, what="--to")
 

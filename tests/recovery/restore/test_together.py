@@ -14,6 +14,7 @@ import pytest
 
 from nbvault.backup.engine import SyncOptions
 from nbvault.errors import ConfigurationError, LockedError
+from nbvault.gitstore.restores import RECEIPT
 from nbvault.recovery.receipt import Receipt
 from nbvault.recovery.restorer import Request
 from nbvault.wiring import run_sync
@@ -269,3 +270,20 @@ def test_a_notebook_without_times_is_compared_by_its_bytes(desk: RestoreDesk) ->
     assert receipt.exit_code == 0
     desk.undo(receipt)
     assert desk.holding()[path].text == source("just now")
+
+
+def test_a_greeting_that_others_have_overtaken(desk: RestoreDesk) -> None:
+    """Who greeted the server before somebody else pushed writes on top of theirs: nothing is lost."""
+    with desk.restorer() as one, desk.restorer() as two:
+        one.branch.greet()
+        two.branch.append("B", {"intent.jsonl": b"{}"}, subject="intent")
+        checked: list[str] = []
+        one.branch.append(
+            "A", {"intent.jsonl": b"{}"}, subject="intent", check=lambda: checked.extend(one.branch.ids())
+        )
+        one.branch.greet()
+        one.branch.append("A", {RECEIPT: b"{}"}, subject="complete")
+    assert checked == ["B"]
+    files = [f"restores/{name}" for name in ("A/intent.jsonl", "A/receipt.json", "B/intent.jsonl")]
+    assert desk.files_on_branch() == files
+    assert desk.open_restores() == ["B"]
