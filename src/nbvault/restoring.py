@@ -46,7 +46,8 @@ def opened_restorer(
 
     with ExitStack() as stack:
         # While the remote answers, what takes as long: the workspace is looked at, the branch's repository opened.
-        scout = stack.enter_context(Scout(connect, worth_a_look(settings.workspace.root, looking_at)))
+        targets = worth_a_look(settings.workspace.root, looking_at)
+        scout = stack.enter_context(Scout(connect, targets)) if targets else None
         vault = stack.enter_context(opened_vault(settings, want_tree=False, say=say))
         with ThreadPoolExecutor(1, thread_name_prefix="nbvault-branch") as beside:
             opening = beside.submit(stack.enter_context, unseen_restores(vault, clock=clock))

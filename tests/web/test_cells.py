@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nbvault.model import NotebookFormat
 from nbvault.notebook import diff, parse
 from nbvault.web import cells
-from nbvault.web.cells import DiffView, Row, highlighted
+from nbvault.web.cells import DiffView, Ink, Row, highlighted
 
 HEAD = "# Databricks notebook source\n"
 LINES = ["x = 1", "", "def f(a):", "    return 'text'", "# a note", '"""', 'words = "b"  # c', "if x: pass"]
@@ -56,7 +56,7 @@ def test_what_is_gone_looks_as_in_its_own_notebook(old: str, new: str) -> None:
     """Whichever way is quicker: where no text goes over several lines, a line that is gone is as in the whole cell."""
     for row in rows(old, new):
         if row.kind in ("removed", "changed") and row.old_number is not None:
-            expected = cells.marked(highlighted(_cell_lines(old), "python")[row.old_number - 1], ())
+            expected = cells.marked(highlighted(_cell_lines(old), "python", Ink(10_000))[row.old_number - 1], ())
             assert plain(row.old) == plain(expected)
             if row.kind == "removed" and '"""' not in old + new:
                 assert row.old == expected
@@ -82,3 +82,29 @@ def test_of_a_very_long_change_no_more_is_made_than_is_shown(monkeypatch: pytest
     made = view(old, new)
     assert sum(len(change.rows) for change in made.changes) == 50
     assert made.left_out == 450
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_of_a_very_long_page_the_first_part_is_highlighted(monkeypatch: pytest.MonkeyPatch, *, beside: bool) -> None:
+    """What highlighting costs is bounded for a page: what comes after is there, every line of it, without colours."""
+    monkeypatch.setattr(cells, "_HIGHLIGHTED_BESIDE" if beside else "_HIGHLIGHTED", 100)
+    separator = "\n\n# COMMAND ----------\n\n"
+    text = separator.join("\n".join(f"def f{cell}_{n}(): pass" for n in range(4)) for cell in range(4))
+    if beside:
+        shown = [str(row.new) for row in rows("", text) if row.new_number]
+    else:
+        made = cells.notebook_view(parse((HEAD + text).encode(), language="python", format=NotebookFormat.SOURCE))
+        shown = [str(line) for cell in made.cells for line in cell.lines]
+    assert [plain(line) for line in shown] == [f"def f{cell}_{n}(): pass" for cell in range(4) for n in range(4)]
+    coloured = ["<span" in line for line in shown]
+    assert coloured == sorted(coloured, reverse=True)
+    assert 0 < coloured.count(True) < len(shown)
+
+
+@given(lines=st.lists(st.sampled_from(LINES), max_size=30), characters=st.integers(0, 200))
+def test_ink_is_used_for_whole_lines_from_the_first_on(lines: list[str], characters: int) -> None:
+    """Never more is highlighted than there is ink for, and once it is used up nothing more."""
+    ink = Ink(characters)
+    inked = ink.lines_of(lines)
+    assert sum(map(len, lines[:inked])) <= characters
+    assert inked == len(lines) or ink.lines_of(["x"]) == 0

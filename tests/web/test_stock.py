@@ -19,6 +19,12 @@ from nbvault.web.warm import WarmVault
 from web.places import MOVED, OPEN, Desk, serving, until
 
 
+@pytest.fixture(autouse=True)
+def _any_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk on which these tests run may be nearly full."""
+    monkeypatch.setattr("nbvault.web.stock.LEAST_FREE", 0)
+
+
 @contextmanager
 def warmed(desk: Desk, folder: Path, **variables: str) -> Iterator[tuple[WarmVault, Stock]]:
     """A vault as the page opens it, in a clone of its own without texts; the stock asks for two at a time."""
@@ -98,6 +104,15 @@ def test_it_keeps_to_its_bound(desk: Desk, tmp_path: Path) -> None:
     """Where the packs have what they may have, no more is fetched; people still read everything."""
     with warmed(desk, tmp_path) as (warm, stock):
         stock._most_bytes = 1
+        before = missing(warm.snapshot.vault.git)
+        assert not stock.fill()
+        assert missing(warm.snapshot.vault.git) == before
+
+
+def test_it_leaves_room_on_the_disk(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk of which less is free than must be, nothing is fetched beforehand."""
+    monkeypatch.setattr("nbvault.web.stock.LEAST_FREE", 1)
+    with warmed(desk, tmp_path) as (warm, stock):
         before = missing(warm.snapshot.vault.git)
         assert not stock.fill()
         assert missing(warm.snapshot.vault.git) == before

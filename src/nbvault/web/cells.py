@@ -24,7 +24,10 @@ from nbvault.recovery.past import Content
 MOST_BYTES = 2 * 1024 * 1024
 MOST_LINES = 4000
 MOST_CHARACTERS = 2000
-_HIGHLIGHTED = 100_000
+# So many characters of a page are highlighted, of what comes first: Pygments takes 3 to 5 µs for each, longer than all
+# the rest of a page, and of a comparison people look at a few lines.
+_HIGHLIGHTED = 60_000
+_HIGHLIGHTED_BESIDE = 24_000
 _COMPARED = 400
 _CONTEXT = 3
 _SHORT = 24
@@ -103,16 +106,32 @@ class DiffView:
     left_out: int = 0
 
 
+class Ink:
+    """How many characters of a page may still be highlighted."""
+
+    def __init__(self, characters: int) -> None:
+        self._left = characters
+
+    def lines_of(self, lines: Sequence[str]) -> int:
+        """How many of these lines, from the first on, may be highlighted; they are reckoned as if they were."""
+        for count, line in enumerate(lines):
+            if len(line) >= self._left:
+                self._left = 0
+                return count
+            self._left -= len(line) + 1
+        return len(lines)
+
+
 def notebook_view(notebook: Notebook) -> NotebookView:
     """The cells, up to `MOST_LINES` lines."""
-    found, left, left_out = [], MOST_LINES, 0
+    found, left, left_out, ink = [], MOST_LINES, 0, Ink(_HIGHLIGHTED)
     for number, cell in enumerate(notebook.cells, 1):
         lines = cell.lines
         shown = lines[: max(left, 0)]
         left -= len(lines)
         left_out += len(lines) - len(shown)
         if shown or not lines:
-            made = tuple(marked(line, ()) for line in highlighted(shown, cell.language))
+            made = tuple(marked(line, ()) for line in highlighted(shown, cell.language, ink))
             found.append(CellView(number, cell.kind.value, cell.language, cell.title, made))
     return NotebookView(tuple(found), left_out)
 
@@ -135,14 +154,14 @@ def parsed(content: Content | None, data: bytes, *, like: Notebook | None = None
 def diff_view(changes: Sequence[CellChange]) -> DiffView:
     """The changes side by side, up to `MOST_LINES` rows."""
     found: list[ChangeView] = []
-    left, left_out = MOST_LINES, 0
+    left, left_out, ink = MOST_LINES, 0, Ink(_HIGHLIGHTED_BESIDE)
     for same, run in groupby(changes, key=lambda change: change.kind is ChangeKind.SAME):
         if same:
             count = len(list(run))
             found.append(ChangeView("same", f"{count:,} equal cell{'' if count == 1 else 's'}", "", ()))
             continue
         for change in run:
-            rows, count = _rows(change, most=max(left, 0))
+            rows, count = _rows(change, ink, most=max(left, 0))
             found.append(ChangeView(change.kind.value, _words(change), change.cell.language, tuple(rows)))
             left_out += count - len(rows)
             left -= count
@@ -163,10 +182,10 @@ def _words(change: CellChange) -> str:
     return f"{place} {what}{': ' + ', '.join(others) if others else ''}"
 
 
-def _rows(change: CellChange, *, most: int) -> tuple[list[Row], int]:
+def _rows(change: CellChange, ink: Ink, *, most: int) -> tuple[list[Row], int]:
     """The first rows of a change, and how many it has."""
     if change.kind in (ChangeKind.ADDED, ChangeKind.REMOVED):
-        lines = highlighted(change.cell.lines[:most], change.cell.language)
+        lines = highlighted(change.cell.lines[:most], change.cell.language, ink)
         texts = [(at, marked(line, ())) for at, line in enumerate(lines, 1)]
         if change.kind is ChangeKind.ADDED:
             rows = [Row("added", new_number=at, new=text) for at, text in texts]
@@ -177,7 +196,7 @@ def _rows(change: CellChange, *, most: int) -> tuple[list[Row], int]:
         return [], 0
     pairs = list(_paired(change.lines))
     shown = list(_folded(pairs))
-    return list(_side_by_side(change, pairs, shown[:most])), len(shown)
+    return list(_side_by_side(change, pairs, shown[:most], ink)), len(shown)
 
 
 class _Pair(NamedTuple):
@@ -188,11 +207,11 @@ class _Pair(NamedTuple):
     same: bool
 
 
-def _side_by_side(change: CellChange, pairs: Sequence[_Pair], shown: Sequence[_Pair | int]) -> Iterator[Row]:
+def _side_by_side(change: CellChange, pairs: Sequence[_Pair], shown: Sequence[_Pair | int], ink: Ink) -> Iterator[Row]:
     """Only what is shown is highlighted, from the first line to the last one: that takes longer than all the rest."""
     last = max((each.new for each in shown if isinstance(each, _Pair) and each.new is not None), default=-1)
-    after = highlighted(_side(change.lines, "+")[: last + 1], _language(change.new))
-    before = _Before(change, pairs, after)
+    after = highlighted(_side(change.lines, "+")[: last + 1], _language(change.new), ink)
+    before = _Before(change, pairs, after, ink)
     for each in shown:
         if not isinstance(each, _Pair):
             yield Row("fold", folded=each)
@@ -208,7 +227,8 @@ class _Before:
     What is gone is highlighted by itself where no string or comment reaches into it from above.
     """
 
-    def __init__(self, change: CellChange, pairs: Sequence[_Pair], after: Sequence[Segments]) -> None:
+    def __init__(self, change: CellChange, pairs: Sequence[_Pair], after: Sequence[Segments], ink: Ink) -> None:
+        self._ink = ink
         self._lines = _side(change.lines, "-")
         self._language = _language(change.old)
         self._alike = self._language == _language(change.new)
@@ -225,10 +245,11 @@ class _Before:
             return self._after[pair.new]
         run = self._begins.get(pair.old) if self._alike else None
         if run is None:
-            self._whole = self._whole or highlighted(self._lines, self._language)
+            self._whole = self._whole or highlighted(self._lines, self._language, self._ink)
             return self._whole[pair.old]
         if pair.old not in self._known:
-            self._known |= zip(run, highlighted([self._lines[at] for at in run], self._language), strict=True)
+            gone = [self._lines[at] for at in run]
+            self._known |= zip(run, highlighted(gone, self._language, self._ink), strict=True)
         return self._known[pair.old]
 
     def _beginnings(self, pairs: Sequence[_Pair]) -> dict[int, range]:
@@ -323,12 +344,16 @@ def _starts(words: Sequence[str]) -> list[int]:
     return found
 
 
-def highlighted(lines: Sequence[str], language: str) -> list[Segments]:
-    """Each line as tokens; plain where the language is not known or the text is very long."""
-    text = "\n".join(lines)
+def highlighted(lines: Sequence[str], language: str, ink: Ink) -> list[Segments]:
+    """Each line as tokens; plain where the language is not known, or where the page has no ink left."""
     lexer = _lexer(language)
-    if lexer is None or len(text) > _HIGHLIGHTED or not lines:
-        return [[("", line)] for line in lines]
+    inked = ink.lines_of(lines) if lexer is not None else 0
+    coloured = _lexed(lines[:inked], lexer) if lexer is not None and inked else []
+    return coloured + [[("", line)] for line in lines[inked:]]
+
+
+def _lexed(lines: Sequence[str], lexer: Lexer) -> list[Segments]:
+    text = "\n".join(lines)
     found: list[Segments] = [[]]
     # Neighbours of one class are one segment: whatever is done with segments later is done half as often.
     for name, run in groupby(lexer.get_tokens(text), key=lambda token: _class(token[0])):
