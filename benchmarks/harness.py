@@ -257,7 +257,9 @@ def carry_out(program: str, name: str, options: argparse.Namespace, measure: Cal
 
 
 def _result(program: str, name: str, rows: tuple[Row, ...]) -> page.Result:
-    command = shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    spec = sys.modules["__main__"].__spec__
+    module = spec.name if spec else f"benchmarks.{Path(sys.argv[0]).stem}"
+    command = shlex.join(["python", "-m", module, *sys.argv[1:]])
     now = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%MZ}"
     return page.Result(program, name, command, now, _commit(), _machine(), rows)
 
