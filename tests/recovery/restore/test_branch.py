@@ -134,6 +134,7 @@ def test_the_vault_s_own_repository_is_left_alone(server: Git, tmp_path: Path) -
 def test_many_records_are_read_as_one_by_one(desk: RestoreDesk) -> None:
     """Complete ones, an open one, one with pre-images, and a name that is none: the same values, in their order."""
     desk.restore("f/a", to="/Clients/copies/a")
+    desk.clock.wait(1)  # names of restores say the second
     desk.emulator.edit(f"{ROOT}/f/b", source("changed\n"))
     desk.restore(f"{ROOT}/f/b", f"{ROOT}/f/c", overwrite="always")
     with desk.restorer() as restorer:
