@@ -4,7 +4,7 @@ Everybody comes for the first time, and so is asked about in the workspace. A re
 who searches types four letters, one every 0.3 seconds, and the page asks at each; a restorer looks at a plan for 3 to 8
 seconds before confirming, and their browser asks for a task's progress every 0.7 seconds, as the page does.
 
-A page that answers 202 is not done: it says how far it is. The browser asks again after 0.4 seconds, a program after
+A page that answers 202 is not done: it says how far it is. The browser asks again after 0.15 seconds, a program after
 one. What it waited for the first answer is counted under the page's own name; until it was whole, be that the first
 answer or a later one, under the name with *, whole*.
 """
@@ -22,7 +22,7 @@ from locust import HttpUser, between, task
 
 PLAN: dict[str, Any] = json.loads(Path(os.environ["NBVAULT_BENCH_PLAN"]).read_text("utf-8"))
 WORDS = ("ledger", "payroll", "reconcile", "clean", "ingest", "eng-10", "2024 load", "journals")
-_AGAIN_S = 0.4
+_AGAIN_S = 0.15
 _API_AGAIN_S = 1.0
 _TASK_S = 0.7
 _LONGEST_S = 60.0

@@ -63,7 +63,7 @@ def test_a_page_says_how_far_it_is_and_comes_back_by_itself(hasty: Page, emulato
     other = hasty.person(emulator.user_token("carl@example.com"))
     part = other.client.get("/notebooks?q=load", headers={"HX-Request": "true", "HX-Target": "results"})
     assert part.status_code == 202
-    assert part.text.startswith('<div id="results" hx-get="/notebooks?q=load" hx-trigger="load delay:400ms"')
+    assert part.text.startswith('<div id="results" hx-get="/notebooks?q=load" hx-trigger="load delay:150ms"')
 
 
 def test_haste_shows_nothing_that_patience_hides(hasty: Page, emulator: Emulator) -> None:

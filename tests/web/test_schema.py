@@ -14,8 +14,6 @@ from schemathesis.specs.openapi import checks as described
 
 from web.places import MOVED, OPEN, ROOT, Browser, Desk, Page, serving
 
-# No limit of requests: several hundred come in a few seconds, from one viewer.
-FREELY = {"NBVAULT_WEB__REQUESTS_PER_SECOND": "0"}
 EXAMPLES = 4
 WHAT_MUST_HOLD: list[Any] = [
     checks.not_a_server_error,
@@ -29,7 +27,7 @@ IN_WORDS = (400, 401, 403, 404, 409, 422, 429, 502, 503)
 
 @pytest.fixture(scope="module")
 def open_page(desk: Desk) -> Iterator[Page]:
-    with serving(desk, **FREELY) as made:
+    with serving(desk) as made:
         yield made
 
 

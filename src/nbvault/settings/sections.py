@@ -344,7 +344,7 @@ class WebSection(_Section):
     restorers: tuple[str, ...] = ("*",)
     administrators: tuple[str, ...] = ("admins",)
     access_s: Seconds = 300.0
-    patience_s: Seconds = 0.2
+    patience_s: Seconds = 0.25
     refresh_s: Seconds = 60.0
     texts_mb: Megabytes = 2000
     requests_per_second: Rate = 30.0

@@ -27,7 +27,7 @@ MOST_CHARACTERS = 2000
 # So many characters of a page are highlighted, of what comes first: Pygments takes 3 to 5 µs for each, longer than all
 # the rest of a page, and of a comparison people look at a few lines.
 _HIGHLIGHTED = 60_000
-_HIGHLIGHTED_BESIDE = 24_000
+_HIGHLIGHTED_BESIDE = 12_000
 _COMPARED = 400
 _CONTEXT = 3
 _SHORT = 24

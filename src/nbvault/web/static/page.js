@@ -130,7 +130,7 @@
   function again() {
     var box = document.querySelector("[data-again]");
     if (!box) return;
-    setTimeout(function () { location.replace(box.dataset.again); }, 400);
+    setTimeout(function () { location.replace(box.dataset.again); }, 150);
   }
 
   tellTimes(document);
