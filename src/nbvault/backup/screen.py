@@ -1,7 +1,7 @@
 """Credentials in a notebook's source, found before it is committed. Pure.
 
-Each rule has *anchors*, bytes without which it cannot match: most notebooks hold none, and are passed at the speed of a
-substring search.
+Each rule has *anchors*, bytes without which it cannot match: most notebooks hold none, or none that is followed by what
+would have to follow, and are passed at the speed of one search for all of them.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ _ANCHORS = [(rule, anchor) for rule in RULES for anchor in rule.anchors]
 
 @cache
 def _present() -> Callable[[bytes], Iterable[int]]:
-    """What tells which anchors a source holds: all at once where google-re2 is installed, one by one otherwise."""
+    """What tells which anchors must be looked at: all at once where google-re2 is installed, one by one otherwise.
+
+    The former leaves out those of a rule with a `then` behind which it does not follow.
+    """
     try:
         import re2  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError:
@@ -70,7 +73,7 @@ def _present() -> Callable[[bytes], Iterable[int]]:
     options.encoding = re2.Options.Encoding.LATIN1
     wanted = re2.Set.SearchSet(options)
     for rule, anchor in _ANCHORS:
-        wanted.Add(("(?i)" if rule.fold else "") + re2.escape(anchor.decode()))
+        wanted.Add(("(?i)" if rule.fold else "") + re2.escape(anchor.decode()) + rule.then)
     wanted.Compile()
     return lambda source: wanted.Match(source) or ()
 
