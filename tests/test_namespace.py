@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from nbvault.model import Language, NotebookFormat, Row
 from nbvault.namespace import Namespace
-from nbvault.paths import PathTooLong, UnwritablePath, decode
+from nbvault.paths import CONTINUED, MARK, PathTooLong, UnwritablePath, decode
 from path_strategies import EXTENSION, legal_on_windows, names
 
 
@@ -77,11 +77,14 @@ class Sessions(RuleBasedStateMachine):
     def create(self, folder: tuple[str, ...], name: str, extension: str) -> Notebook:
         notebook = ((*folder, name), extension)
         try:
-            expected = self.namespace.available(*notebook)
+            vacant = self.namespace.is_vacant(*notebook)
+            self.namespace.check(*notebook)
+            before = dict(self.paths)
             path = self.namespace.assign(*notebook)
         except PathTooLong:
             return notebook
-        assert expected in (None, path)
+        assert not vacant or path not in before.values()
+        assert vacant or notebook in before or MARK in path or CONTINUED in path
         if notebook in self.paths:
             self.namespace.release(path)
         assert self.paths.setdefault(notebook, path) == path
@@ -132,7 +135,7 @@ def test_the_second_of_two_like_names_is_marked_and_stays_so() -> None:
     assert namespace.assign(["etl"], ".py") == "etl%_.py"
     namespace.release("Etl.py")
     assert namespace.assign(["etl"], ".py") == "etl%_.py"
-    assert namespace.available(["Etl"], ".py") == "Etl.py"
+    assert namespace.is_vacant(["Etl"], ".py")
 
 
 def test_a_notebook_and_a_folder_named_like_its_file_live_side_by_side() -> None:
@@ -164,14 +167,13 @@ def test_notebooks_of_one_folder_share_its_repository_folder() -> None:
     assert namespace.assign(["case", "b"], ".py") == "case/b.py"
 
 
-def test_available_tells_whom_to_wait_for() -> None:
-    """A new name is not available while a like one lives, nor in a folder that would have to be marked."""
+def test_who_must_wait_for_another_is_told() -> None:
+    """A new name is not vacant while a like one lives, nor in a folder that would have to be marked."""
     namespace = Namespace.of(map(row, ["etl.py", "Case/a.py"]))
-    assert namespace.available(["ETL"], ".py") is None
-    assert namespace.available(["case", "b"], ".py") is None
-    assert namespace.available(["Case", "b"], ".py") == "Case/b.py"
+    wanted = [["etl"], ["ETL"], ["case", "b"], ["Case", "b"], ["new", "b"]]
+    assert [namespace.is_vacant(each, ".py") for each in wanted] == [False, False, False, True, True]
     namespace.release("etl.py")
-    assert namespace.available(["ETL"], ".py") == "ETL.py"
+    assert namespace.is_vacant(["ETL"], ".py")
     assert namespace.is_free("ETL.py")
 
 
@@ -206,6 +208,8 @@ def test_foreign_files_keep_their_names() -> None:
 def test_a_foreign_file_at_the_marked_form_makes_the_notebook_fail() -> None:
     """Where no form is left the notebook is refused with a hint, and nothing is taken."""
     namespace = Namespace(["etl.py", "ETL%_.py"])
+    with pytest.raises(UnwritablePath, match="every form"):
+        namespace.check(["etl"], ".py")
     with pytest.raises(UnwritablePath, match="every form") as caught:
         namespace.assign(["etl"], ".py")
     assert "Rename" in caught.value.hint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from nbvault.model import Row
 from nbvault.paths import (
@@ -105,6 +105,14 @@ class _Folder:
 _Entry: TypeAlias = str | _Folder
 
 
+class _Choice(NamedTuple):
+    """A repository path; the folder of the notebook, if it is there, and the form of its name in it."""
+
+    path: str
+    folder: _Folder | None
+    form: Form
+
+
 class Namespace:
     """The names in use in the repository; one value for a whole session.
 
@@ -181,23 +189,28 @@ class Namespace:
             UnwritablePath: a file that is not nbvault's stands even at the marked form.
             ValueError: there are no components, or one is empty.
         """
-        path = self._choose(components, extension, mark=True)
-        if path is None:
-            raise UnwritablePath(
-                f"The vault has no place for {'/'.join(components)!r}: foreign files stand at every form of its name.",
-                hint="Rename the notebook, or move those files in the vault.",
-            )
-        self.occupy(path)
-        return path
+        chosen = self._choose_any(components, extension)
+        if chosen.folder is None or len(chosen.form) > 1:
+            self.occupy(chosen.path)
+        else:
+            chosen.folder.add_file(chosen.form[0])
+        return chosen.path
 
-    def available(self, components: Sequence[str], extension: str) -> str | None:
-        """What `assign` would give, or None where it would have to mark a name that is not marked yet; takes nothing.
+    def check(self, components: Sequence[str], extension: str) -> None:
+        """Raises what `assign` would raise now; takes nothing."""
+        self._choose_any(components, extension)
+
+    def is_vacant(self, components: Sequence[str], extension: str) -> bool:
+        """Whether `assign` would give a path at which nothing stands, without marking a name that is not marked yet.
 
         Raises:
             PathTooLong: the path would be longer than 4,000 bytes.
             ValueError: there are no components, or one is empty.
         """
-        return self._choose(components, extension, mark=False)
+        chosen = self._choose(components, extension, mark=False)
+        if chosen is None:
+            return False
+        return self.is_free(chosen.path) if chosen.folder is None else _is_free(chosen.folder, chosen.form)
 
     def _parent_of(self, repo_path: str) -> tuple[_Folder, str]:
         *above, name = repo_path.split("/")
@@ -211,7 +224,16 @@ class Namespace:
             folder = inner
         return folder, name
 
-    def _choose(self, components: Sequence[str], extension: str, *, mark: bool) -> str | None:
+    def _choose_any(self, components: Sequence[str], extension: str) -> _Choice:
+        chosen = self._choose(components, extension, mark=True)
+        if chosen is None:
+            raise UnwritablePath(
+                f"The vault has no place for {'/'.join(components)!r}: foreign files stand at every form of its name.",
+                hint="Rename the notebook, or move those files in the vault.",
+            )
+        return chosen
+
+    def _choose(self, components: Sequence[str], extension: str, *, mark: bool) -> _Choice | None:
         if not components:
             raise ValueError("the root itself is no notebook")
         found = self._choose_folder(tuple(components[:-1]), mark=mark)
@@ -223,7 +245,7 @@ class Namespace:
         )
         if form is None:
             return None
-        return _checked("/".join((*chosen, *form)), components)
+        return _Choice(_checked("/".join((*chosen, *form)), components), folder, form)
 
     def _choose_folder(self, components: tuple[str, ...], *, mark: bool) -> tuple[Sequence[str], _Folder | None] | None:
         """The forms of the folders on the way, and the last of them if it is there."""

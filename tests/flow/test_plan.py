@@ -25,7 +25,18 @@ from nbvault.backup.write import by_author
 from nbvault.gitstore.meta import Meta
 from nbvault.gitstore.writer import blob_id, check_paths
 from nbvault.inventory import Blobs
-from nbvault.model import NOTEBOOK, Counts, Language, ListedObject, Person, State, source_language
+from nbvault.model import (
+    NOTEBOOK,
+    Counts,
+    FileChange,
+    Language,
+    ListedObject,
+    NotebookFormat,
+    Person,
+    Row,
+    State,
+    source_language,
+)
 from nbvault.namespace import Namespace
 from nbvault.paths import decode
 
@@ -193,3 +204,23 @@ def test_second_look_at_the_same_workspace_changes_nothing(world: dict[int, Note
     counts = store.sync(world)
     assert (counts.unchanged, counts.saved, counts.deleted) == (len(world), 0, 0)
     assert (dict(store.meta.rows), store.tree) == before
+
+
+def test_what_has_no_place_in_the_vault_fails_alone() -> None:
+    """Where people's own files stand at every form of a name, that notebook fails, new or moved, and no other does."""
+    here = ListedObject(3, NOTEBOOK, f"{ROOT}/third", Language.PYTHON, 1, 1, "ann")
+    rows = {3: Row(3, here.path, "third.py", Language.PYTHON, 1, 1, "ann", NotebookFormat.SOURCE, "s001")}
+    vault = Vault(ROOT, rows, {}, {"third.py": "3" * 40}.get)  # type: ignore[arg-type]
+    planner = Planner(vault, lambda: Namespace.of(rows.values(), reserved=["etl.py", "etl%_.py"]), session="s002")
+    moved = Outcome(here._replace(path=f"{ROOT}/etl"), rows[3], State.SAVED)
+    new = [
+        Outcome(here._replace(object_id=n, path=f"{ROOT}/{name}"), None, State.SAVED)
+        for n, name in ((1, "etl"), (2, "b"))
+    ]
+    for outcome in (moved, *new):
+        outcome.blob, outcome.extension = f"{outcome.listed.object_id}" * 40, ".py"
+    plan = planner.plan([*new, moved])
+    assert [each.state for each in (*new, moved)] == [State.FAILED, State.SAVED, State.FAILED]
+    assert all("every form" in each.reason for each in (new[0], moved))
+    assert [(row.object_id, row.repo_path) for row in plan.rows] == [(2, "b.py")]
+    assert [change for change, _ in plan.changes] == [FileChange("b.py", "2" * 40)]

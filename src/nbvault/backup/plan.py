@@ -83,10 +83,9 @@ class Planner:
         if listed.object_id in self._vault.tombstones:
             return False
         try:
-            path = self._namespace.available(relative(self._vault.root, listed.path), _extension(outcome))
+            return self._namespace.is_vacant(relative(self._vault.root, listed.path), _extension(outcome))
         except UnwritablePath:
             return False
-        return path is not None and self._namespace.is_free(path)
 
     def plan(self, outcomes: Iterable[Outcome], *, deletions: Iterable[Row] = ()) -> Plan:
         """The changes that bring the vault up to these outcomes; outcomes that cannot be written become failures."""
@@ -109,8 +108,11 @@ class Planner:
         moved_and_failed = outcome.state is State.FAILED and outcome.row is not None and _moved(outcome)
         if outcome.state is not State.SAVED and not moved_and_failed:
             return False
+        if outcome.row is None:
+            # What has no place yet is placed, or not, in its turn.
+            return True
         try:
-            self._namespace.available(relative(self._vault.root, outcome.listed.path), _extension(outcome))
+            self._namespace.check(relative(self._vault.root, outcome.listed.path), _extension(outcome))
         except ValueError as error:
             outcome.state, outcome.reason = State.FAILED, str(error)
             return False
@@ -130,7 +132,13 @@ class Planner:
         old_blob = self._vault.blob_at(row.repo_path) if row else ""
         failed = outcome.state is State.FAILED
         blob = old_blob if failed else (outcome.blob or old_blob)
-        repo_path = row.repo_path if row and not _leaves(outcome) else self._assign(outcome)
+        try:
+            repo_path = row.repo_path if row and not _leaves(outcome) else self._assign(outcome)
+        except ValueError as error:
+            if row is not None:
+                raise
+            outcome.state, outcome.reason = State.FAILED, str(error)
+            return
         if row and not failed and kind is Kind.UNCHANGED and _same_row_times(row, listed):
             plan.kinds[listed.object_id] = kind
             return

@@ -290,7 +290,8 @@ class VaultWriter:
     async def _oldest_job(self) -> None:
         """Wait for one job; whoever is cancelled while waiting does not cancel the job."""
         job = self._jobs[0]
-        await asyncio.wait([job])
+        if not job.done():
+            await asyncio.wait([job])
         if self._jobs and self._jobs[0] is job:
             self._jobs.popleft().result()
 

@@ -16,11 +16,13 @@ from nbvault.paths import extension_for, forms, plain_form, relative
 _LINES_AT_ONCE = 200
 _LANGUAGES = {language.value: language for language in Language}
 _FORMATS = {form.value: form for form in NotebookFormat}
+# `json.dumps` would make an encoder for each line.
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def dump_lines(items: Iterable[Mapping[str, Any]]) -> bytes:
     """JSON lines, ASCII (names may hold what UTF-8 cannot), with a newline after each."""
-    return "".join(json.dumps(item, separators=(",", ":")) + "\n" for item in items).encode()
+    return "".join([_encoded(item) + "\n" for item in items]).encode()
 
 
 def load_lines(data: bytes | Iterable[bytes], *, name: str) -> Iterator[dict[str, Any]]:
@@ -75,11 +77,20 @@ def _plain_folder(root: str, folder: str) -> str:
 
 
 def dump_row(row: Row, root: str) -> dict[str, Any]:
-    item: dict[str, Any] = {"id": row.object_id, "path": row.path}
-    if row.repo_path != plain_repo_path(root, row.path, extension_for(row.language, row.format)):
-        item["repo"] = row.repo_path
-    item |= {"lang": row.language.value, "mod": row.modified_at_ms, "imod": row.interactive_at_ms}
-    return item | {"by": row.editor, "fmt": row.format.value, "since": row.since}
+    item: dict[str, Any] = {
+        "id": row.object_id,
+        "path": row.path,
+        "repo": row.repo_path,
+        "lang": row.language.value,
+        "mod": row.modified_at_ms,
+        "imod": row.interactive_at_ms,
+        "by": row.editor,
+        "fmt": row.format.value,
+        "since": row.since,
+    }
+    if row.repo_path == plain_repo_path(root, row.path, extension_for(row.language, row.format)):
+        del item["repo"]
+    return item
 
 
 def load_row(item: Mapping[str, Any], root: str) -> Row:

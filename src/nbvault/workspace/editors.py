@@ -65,7 +65,7 @@ class Editors:
             # All who asked may have been cancelled by then; asyncio would print what nobody has looked at.
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
         # One caller that is cancelled must not take the answer from the others.
-        return await asyncio.shield(task)
+        return await (task if task.done() else asyncio.shield(task))
 
     async def _look_up(self, user_id: str) -> Person:
         try:
