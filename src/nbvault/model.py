@@ -252,7 +252,8 @@ class RequestCounts:
     def answered(self, took_s: float) -> None:
         """A good answer came after so many seconds."""
         self.slow += took_s > SLOW_S
-        self.slowest_s = max(self.slowest_s, round(took_s, 3))
+        if took_s > self.slowest_s:
+            self.slowest_s = round(took_s, 3)
 
     def add(self, others: RequestCounts) -> None:
         """Count what was sent from elsewhere, too."""

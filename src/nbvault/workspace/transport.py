@@ -230,9 +230,9 @@ class Transport:
                 started = self._clock.monotonic()
             self._check_deadline(request.path)
             result = read(await self._exchange(request))
-            outcome = Outcome.SUCCESS
-            self.stats.answered(self._clock.monotonic() - started)
-            pace.let_through(self._clock.monotonic())
+            outcome, ended = Outcome.SUCCESS, self._clock.monotonic()
+            self.stats.answered(ended - started)
+            pace.let_through(ended)
             return result
         except RequestFailed as error:
             outcome = _outcome_of(error)
@@ -276,7 +276,8 @@ class Transport:
             raise _broken(request.path, error) from error
         if status == 429:
             self.stats.throttled += 1
-        failure = from_answer(status, headers, body, path=request.path, raw=request.raw, now=self._clock.now())
+        now = self._clock.now() if status >= 300 else None
+        failure = from_answer(status, headers, body, path=request.path, raw=request.raw, now=now)
         if failure is not None:
             raise failure
         self._auth.accepted()
@@ -288,11 +289,14 @@ class Transport:
     def _send(self, request: Request) -> aiohttp.client._RequestContextManager:
         if self._session is None:
             raise RuntimeError("a Transport is used inside 'async with'")
+        headers = self._auth.headers()
+        if request.payload:
+            headers = headers | {"Content-Type": "application/json"}
         return self._session.request(
             request.method,
             self._url(request),
             data=request.payload,
-            headers=self._auth.headers() | ({"Content-Type": "application/json"} if request.payload else {}),
+            headers=headers,
             allow_redirects=False,
             timeout=self._timeout(),
         )

@@ -145,7 +145,9 @@ class AimdWindow:
             self._narrowed_at = self._admitted
 
     def _is_slow(self, kind: str, latency_s: float) -> bool:
-        seen = self._latency.setdefault(kind, _Latency(latency_s, latency_s))
+        seen = self._latency.get(kind)
+        if seen is None:
+            seen = self._latency[kind] = _Latency(latency_s, latency_s)
         seen.add(latency_s)
         return seen.is_high(self._window, floor=SLOW_FLOOR)
 
