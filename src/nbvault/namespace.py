@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from nbvault.model import Row
 from nbvault.paths import (
     PATH_LIMIT_BYTES,
     Form,
@@ -136,14 +135,14 @@ class Namespace:
             parent.add(key(name), "\0" + name)
 
     @classmethod
-    def of(cls, rows: Iterable[Row], *, reserved: Iterable[str] = ()) -> Namespace:
-        """The namespace in which every carried row holds its repository path."""
+    def of(cls, repo_paths: Iterable[str], *, reserved: Iterable[str] = ()) -> Namespace:
+        """The namespace in which all these are taken: the repository paths of the carried rows."""
         namespace = cls(reserved)
         parents: dict[str, _Folder] = {}
-        for row in rows:
-            above, _, name = row.repo_path.rpartition("/")
+        for path in repo_paths:
+            above, _, name = path.rpartition("/")
             if above not in parents:
-                parents[above] = namespace._parent_of(row.repo_path)[0]
+                parents[above] = namespace._parent_of(path)[0]
             parents[above].add_file(name)
         return namespace
 

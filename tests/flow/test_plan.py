@@ -96,7 +96,7 @@ class Store:
         self.sessions += 1
         planner = Planner(
             Vault(ROOT, self.meta.rows, self.meta.tombstones, lambda path: self.tree.get(path, "")),
-            lambda: Namespace.of(self.meta.rows.values()),
+            lambda: Namespace.of(self.meta.rows.repo_paths()),
             session=f"s{self.sessions:03d}",
         )
         ledger = Ledger(self.meta.rows)
@@ -211,7 +211,7 @@ def test_what_has_no_place_in_the_vault_fails_alone() -> None:
     here = ListedObject(3, NOTEBOOK, f"{ROOT}/third", Language.PYTHON, 1, 1, "ann")
     rows = {3: Row(3, here.path, "third.py", Language.PYTHON, 1, 1, "ann", NotebookFormat.SOURCE, "s001")}
     vault = Vault(ROOT, rows, {}, {"third.py": "3" * 40}.get)  # type: ignore[arg-type]
-    planner = Planner(vault, lambda: Namespace.of(rows.values(), reserved=["etl.py", "etl%_.py"]), session="s002")
+    planner = Planner(vault, lambda: Namespace.of(["third.py"], reserved=["etl.py", "etl%_.py"]), session="s002")
     moved = Outcome(here._replace(path=f"{ROOT}/etl"), rows[3], State.SAVED)
     new = [
         Outcome(here._replace(object_id=n, path=f"{ROOT}/{name}"), None, State.SAVED)

@@ -223,7 +223,7 @@ class GitSyncEngine:
         known = PlannedVault(
             self._settings.root, meta.rows, meta.tombstones, lambda path: self._vault.blob_at.get(path, "")
         )
-        return Planner(known, lambda: Namespace.of(meta.rows.values()), session=self._session)
+        return Planner(known, lambda: Namespace.of(meta.rows.repo_paths()), session=self._session)
 
     def _new_survey(self, planner: Planner) -> Survey:
         settings, meta, ledger = self._settings, self._vault.meta, Ledger(self._vault.meta.rows)
