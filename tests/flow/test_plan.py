@@ -224,3 +224,19 @@ def test_what_has_no_place_in_the_vault_fails_alone() -> None:
     assert all("every form" in each.reason for each in (new[0], moved))
     assert [(row.object_id, row.repo_path) for row in plan.rows] == [(2, "b.py")]
     assert [change for change, _ in plan.changes] == [FileChange("b.py", "2" * 40)]
+
+
+def test_what_loses_its_place_to_another_of_the_same_plan_stays_where_it_was() -> None:
+    """A notebook that moves, finds its name taken by a new one and people's file at the other form, is kept."""
+    here = ListedObject(3, NOTEBOOK, f"{ROOT}/third", Language.PYTHON, 1, 1, "ann")
+    rows = {3: Row(3, here.path, "third.py", Language.PYTHON, 1, 1, "ann", NotebookFormat.SOURCE, "s001")}
+    vault = Vault(ROOT, rows, {}, {"third.py": "3" * 40}.get)  # type: ignore[arg-type]
+    planner = Planner(vault, lambda: Namespace.of(["third.py"], reserved=["%45tl%_.py"]), session="s002")
+    moved = Outcome(here._replace(path=f"{ROOT}/Etl"), rows[3], State.SAVED)
+    new = Outcome(here._replace(object_id=1, path=f"{ROOT}/ETL"), None, State.SAVED)
+    for outcome in (moved, new):
+        outcome.blob, outcome.extension = f"{outcome.listed.object_id}" * 40, ".py"
+    plan = planner.plan([moved, new])
+    assert (moved.state, "every form" in moved.reason, new.state) == (State.FAILED, True, State.SAVED)
+    assert [change for change, _ in plan.changes] == [FileChange("ETL.py", "1" * 40)]
+    assert not planner.needs_no_proof(Outcome(here._replace(object_id=4), None, State.SAVED, blob="4" * 40))

@@ -99,7 +99,7 @@ class Planner:
         for path in freed:
             self._namespace.release(path)
         for outcome, kind in sorted(placed, key=lambda pair: pair[0].listed.path):
-            self._place(plan, outcome, kind)
+            self._place(plan, outcome, kind, freed)
         self._remove(plan, removed, freed)
         return plan
 
@@ -127,7 +127,7 @@ class Planner:
         same = outcome.blob == self._vault.blob_at(row.repo_path) and not _leaves(outcome)
         return Kind.UNCHANGED if same else Kind.MODIFIED
 
-    def _place(self, plan: Plan, outcome: Outcome, kind: Kind) -> None:
+    def _place(self, plan: Plan, outcome: Outcome, kind: Kind, freed: set[str]) -> None:
         listed, row = outcome.listed, outcome.row
         old_blob = self._vault.blob_at(row.repo_path) if row else ""
         failed = outcome.state is State.FAILED
@@ -135,8 +135,7 @@ class Planner:
         try:
             repo_path = row.repo_path if row and not _leaves(outcome) else self._assign(outcome)
         except ValueError as error:
-            if row is not None:
-                raise
+            self._stay(row, freed)
             outcome.state, outcome.reason = State.FAILED, str(error)
             return
         if row and not failed and kind is Kind.UNCHANGED and _same_row_times(row, listed):
@@ -149,6 +148,18 @@ class Planner:
             plan.changes.append(Authored(FileChange(repo_path, blob), author))
         if not failed:
             plan.kinds[listed.object_id] = kind
+
+    def _stay(self, row: Row | None, freed: set[str]) -> None:
+        """What has no place to go to keeps the one that it has, if another notebook has not come there meanwhile."""
+        if row is None:
+            return
+        if not self._namespace.is_free(row.repo_path):
+            raise UnwritablePath(
+                f"{row.path} has no place in the vault any more: another notebook has taken {row.repo_path}.",
+                hint="Rename the notebook, or move the vault's files that stand in its way.",
+            )
+        self._namespace.occupy(row.repo_path)
+        freed.discard(row.repo_path)
 
     def _assign(self, outcome: Outcome) -> str:
         components = relative(self._vault.root, outcome.listed.path)
