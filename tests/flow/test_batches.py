@@ -29,6 +29,7 @@ from flow.places import (
     tree_of,
 )
 from nbvault.backup.surroundings import SyncOptions
+from nbvault.errors import VerificationError
 from nbvault.wiring import run_sync
 from nbvault_emulator.testing import Emulator
 
@@ -64,6 +65,51 @@ def test_exports_go_on_while_git_is_busy(emulator: Emulator, tmp_path: Path) -> 
             gate.touch()
         assert session.result().counts.added == NOTEBOOKS
     check_tree(emulator)
+
+
+def test_a_conclusion_is_made_while_the_last_push_is_under_way(tmp_path: Path) -> None:
+    """The push that a large session's last batch began goes on only when `main` is there: nobody waited for it."""
+    with Emulator(notebooks=60) as emulator:
+        machine = Machine(
+            tmp_path / "a",
+            emulator,
+            path=str(tmp_path / "bin"),
+            sync_keys={"batch_size": 20, "push_every": 60},
+        )
+        waiting_push(tmp_path / "bin", machine.vault / "refs" / "heads" / "main")
+        assert machine.sync().counts.added == 60
+        check_tree(emulator)
+
+
+def waiting_push(folder: Path, file: Path) -> None:
+    """A git that pushes to the meta branch only when a file is there, and fails if none comes within half a minute."""
+    folder.mkdir()
+    program = folder / "git"
+    wait = f'while [ ! -e "{file}" ]; do left=$((left - 1)); [ $left -gt 0 ] || exit 1; sleep 0.05; done'
+    meta = "*push*:refs/heads/nbvault/meta*"
+    text = f'#!/bin/sh\nleft=600\ncase "$*" in {meta}) {wait};; esac\nexec "{shutil.which("git")}" "$@"\n'
+    program.write_text(text)
+    program.chmod(0o755)
+
+
+def test_a_conclusion_that_is_wrong_is_not_published(
+    emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While batches are pushed, the tree turns out to be wrong: failed, nothing on main; the next session is whole."""
+    machine = Machine(tmp_path, emulator, sync_keys=SMALL)
+    with monkeypatch.context() as patched:
+        # No input makes nbvault write a wrong tree, so the reader of it is told to find one.
+        patched.setattr("nbvault.backup.conclusion.check_tree", found_wrong)
+        report = machine.sync()
+    assert (report.status.value, report.pushed, report.head) == ("failed", False, None), report
+    assert "refs/heads/main" not in refs_of(server_of(emulator))
+    again = machine.sync()
+    assert (again.exit_code, again.status.value) == (0, "complete"), again
+    check_tree(emulator)
+
+
+def found_wrong(*_: object) -> int:
+    raise VerificationError("The tree that was written differs from the ledger.")
 
 
 def slow_import(folder: Path) -> Path:

@@ -32,6 +32,14 @@ class Published:
     conflicts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """What `main` is to become, in the local repository only; without `composed` it is right as it is."""
+
+    head: str
+    composed: Composition | None
+
+
 class Conclusion:
     """Ends a session in the vault, in the order that never makes a false claim."""
 
@@ -53,29 +61,39 @@ class Conclusion:
         found = [entry.commit.trailers.get("Nbvault-Session", [""])[-1] for entry in entries]
         return [session for session in reversed(list(dict.fromkeys(found))) if session not in ("", self._session)]
 
-    def publish(self, summary: Summary) -> Published:
-        """Conclude, verify, push, confirm.
+    def conclude(self, summary: Summary) -> Concluded:
+        """Write the conclusion into the local repository and read it back; what is committed may be pushed meanwhile.
 
         Raises:
-            VerificationError: what was written is not what the rows say; nothing was pushed.
-            RemoteMoved: another nbvault has pushed; the whole session must be judged anew.
-            PushRefused, RemoteUnreachable, AuthenticationError: nothing is claimed; the next session goes on.
+            VerificationError: what was written is not what the rows say.
         """
         vault = self._vault
         check_rows(vault.meta.rows, vault.blob_at)
+        composed, parents = self._compose()
+        if composed is None:
+            return Concluded(vault.main, None)
+        head = self._commit(composed, parents, summary)
+        tree = ((entry.path, entry.oid) for entry in ls_tree(vault.git, head))
+        check_tree(tree, vault.blob_at, composed.removed)
+        return Concluded(head, composed)
+
+    def publish(self, summary: Summary, concluded: Concluded) -> Published:
+        """Push what `conclude` has made, and have it confirmed; where people pushed meanwhile, conclude again.
+
+        Raises:
+            VerificationError: what was written is not what the rows say; this conclusion was not pushed.
+            RemoteMoved: another nbvault has pushed; the whole session must be judged anew.
+            PushRefused, RemoteUnreachable, AuthenticationError: nothing is claimed; the next session goes on.
+        """
         for _ in range(TRIES):
-            composed, parents = self._compose()
-            head = self._commit(composed, parents, summary) if composed else vault.main
-            if composed:
-                tree = ((entry.path, entry.oid) for entry in ls_tree(vault.git, head))
-                check_tree(tree, vault.blob_at, composed.removed)
             try:
-                return self._push(head, composed)
+                return self._push(concluded.head, concluded.composed)
             except RemoteMoved as moved:
                 if meta.BRANCH in moved.refs:
                     raise
-                vault.refresh_branches()
-        raise RemoteMoved([vault.main_ref])
+                self._vault.refresh_branches()
+            concluded = self.conclude(summary)
+        raise RemoteMoved([self._vault.main_ref])
 
     def record_end(
         self,

@@ -192,7 +192,6 @@ class GitSyncEngine:
             raise VerificationError("A session without a writer has nothing to conclude.")
         self._around.watcher.stage(COMMITTING)
         await writer.finish(plan, also=self._found_out())
-        writer.close()
         ending.commits, ending.authors = writer.commits, writer.authors
         conclusion = self._conclusion()
         taken_up = await self._stopping.blocking(conclusion.taken_up) if self._resumed else ()
@@ -206,7 +205,13 @@ class GitSyncEngine:
             taken_up,
         )
         self._around.watcher.stage(PUBLISHING)
-        published = await self._stopping.blocking(lambda: conclusion.publish(summary))
+        try:
+            concluded = await self._stopping.blocking(lambda: conclusion.conclude(summary))
+        finally:
+            # Whatever comes next must not meet a push that is still under way.
+            await self._stopping.to_its_end(writer.pushed())
+        writer.close()
+        published = await self._stopping.blocking(lambda: conclusion.publish(summary, concluded))
         ending.growth = await self._stopping.blocking(lambda: growth_since(self._vault, self._history.growth))
         report = ending.report(ended_well(ending, published))
         await self._stopping.blocking(lambda: self._record(conclusion, ending, report, verdict.held))

@@ -51,7 +51,11 @@ class Stopping:
 
     async def blocking(self, work: Callable[[], T], *, grace_s: float = STOP_WITHIN_S) -> T:
         """Run blocking work beside the event loop; when asked to stop, it gets some seconds to end."""
-        task = asyncio.ensure_future(asyncio.to_thread(work))
+        return await self.to_its_end(asyncio.to_thread(work), grace_s=grace_s)
+
+    async def to_its_end(self, work: Awaitable[T], *, grace_s: float = STOP_WITHIN_S) -> T:
+        """The result of work that is not broken off: when asked to stop, it gets some seconds to end, then git is."""
+        task = asyncio.ensure_future(work)
         stop = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)

@@ -84,7 +84,7 @@ class VaultWriter:
         self._pending_bytes = 0
         # Each counted in one thread only: handed over in the event loop, taken in the writing thread.
         self._handed_bytes = self._taken_bytes = 0
-        self._commits_handed = self._commits_taken = 0
+        self._commits_handed = self._commits_taken = self._commits_pushed = 0
         self._ready: list[Outcome] = []
         self._changed = 0
         self._since_push = 0
@@ -177,23 +177,35 @@ class VaultWriter:
         self._do_commit(plan, "checkpoint", also)
         self._since_push += len(outcomes)
         if self._since_push >= self._batching.push_every and (self._pushing is None or self._pushing.done()):
-            await self._pushed()
+            await self.pushed()
+            self._pushing = None
             self._since_push = 0
-            self._pushing = asyncio.ensure_future(self._push_behind())
+            self._push_on()
         await self._keep_up()
 
-    async def _push_behind(self) -> None:
-        """Push what is committed by now while the scan goes on; a remote that does not answer is left for the end."""
+    def _push_on(self) -> None:
+        """Begin to push what is committed by now, after what is being pushed, while the session goes on."""
+        self._commits_pushed = self._commits_handed
+        self._pushing = asyncio.ensure_future(self._push_behind(self._pushing))
+
+    async def _push_behind(self, before: asyncio.Future[None] | None) -> None:
+        if before is not None:
+            await before
         meta = self._vault.meta
         # Read in the writing thread, after all that is queued, for that thread moves them on while the push runs.
         loop = asyncio.get_running_loop()
         tip, content = await loop.run_in_executor(self._thread, lambda: (meta.tip, meta.content))
         await asyncio.to_thread(self._push, tip, content)
 
-    async def _pushed(self) -> None:
+    async def pushed(self) -> None:
+        """Wait until what is pushed behind has arrived; a remote that does not answer is left for the end.
+
+        Raises:
+            RemoteMoved: another nbvault has pushed. PushRefused, AuthenticationError: as `push`.
+        """
         if self._pushing is not None:
             with suppress(RemoteUnreachable):
-                await self._pushing
+                await asyncio.shield(self._pushing)
 
     # --- at the end --------------------------------------------------------------------------------------------------
 
@@ -202,10 +214,13 @@ class VaultWriter:
         outcomes = [o for o in self._ledger.outcomes.values() if self._planner.needs_no_proof(o)]
         await self._batch(outcomes)
         await self._drain()
-        await self._pushed()
+        await self.pushed()
 
     async def finish(self, plan: Plan, *, also: Mapping[str, Sequence[Record]] | None = None) -> None:
-        """Commit the rest of the session: content, and the meta commit that describes it, with these records."""
+        """Commit the rest of the session: content, and the meta commit that describes it, with these records.
+
+        Of a large session it is then being pushed, see `pushed`.
+        """
         plan.rows += self._proven_rows(plan)
         self._apply(plan)
         also = {**(also or {}), **self._held_back.records(self._session, at=self._at)}
@@ -213,7 +228,8 @@ class VaultWriter:
             self._flush()
             self._do_commit(plan, "content", also)
         await self._drain()
-        await self._pushed()
+        if self._large and self._commits_handed > self._commits_pushed:
+            self._push_on()
 
     def close(self) -> None:
         """Stop writing; what was not committed is left to git's own cleaning."""
