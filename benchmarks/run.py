@@ -31,7 +31,7 @@ QUICK = (
     Step("reports --notebooks 2000 --sessions 40 --changes 50", 1),
     Step("screening --notebooks 2000", 1),
     Step("recovery --notebooks 2000 --folder 150", 1),
-    Step("rivals.contest --notebooks 2000", 2),
+    Step("rivals.contest --notebooks 2000", 3),
 )
 FULL = (
     Step("sync --notebooks 10000 --runs 3", 2),
@@ -45,7 +45,8 @@ FULL = (
     Step("reports --notebooks 70000", 10),
     Step("screening --notebooks 10000", 2),
     Step("recovery --notebooks 70000", 7),
-    Step("rivals.contest --notebooks 10000 --runs 3", 12),
+    Step("rivals.contest --notebooks 10000", 6),
+    Step("rivals.contest --notebooks 10000 --latency-ms 20", 15),
 )
 WHOLE = (
     *FULL,

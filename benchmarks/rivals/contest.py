@@ -1,8 +1,8 @@
 """nbvault against the obvious: python -m benchmarks.rivals.contest --notebooks 10000
 
-A first sync and a day with a twentieth changed, by nbvault, by databricks-sdk with GitPython, and by `databricks
-workspace export_dir`; each on its own emulator with the same world and the same changes. Makes the rivals' virtual
-environments on its first run.
+A first sync and a day with a twentieth changed, by nbvault, by databricks-sdk with GitPython, by the same with a memory
+of what it saved, and by `databricks workspace export_dir`; each on its own emulator with the same world and the same
+changes. Makes the rivals' virtual environments on its first run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,9 @@ from nbvault_emulator.testing import Emulator
 
 HERE = Path(__file__).resolve().parent
 FIRST, AGAIN = "first sync", "5 % changed"
+# With databricks-sdk: what one would write first, and after some weeks with that.
+SCRIPTS = {"SDK and GitPython": "obvious.py", "SDK, only what changed": "careful.py"}
+LEGACY = "export_dir"
 SIZE = 70_000
 _RATIOS = {
     "times_wall": ("wall_s",),
@@ -42,42 +45,44 @@ Contestant = Callable[[Path, Emulator], Callable[[str], Row]]
 def main() -> None:
     """Measure what the command line asks for."""
     parser = arguments(__doc__)
-    parser.add_argument("--only", choices=("SDK and GitPython", "export_dir"), help="one rival only")
+    parser.add_argument("--only", choices=(*SCRIPTS, LEGACY), help="one rival only")
+    parser.add_argument("--latency-ms", type=int, default=0, help="before each answer of the workspace and Git server")
     options = parser.parse_args()
-    carry_out("rivals", f"rivals-{options.notebooks}", options, lambda: measure(options))
+    name = f"rivals-{options.notebooks}" + (f"-{options.latency_ms}ms" if options.latency_ms else "")
+    carry_out("rivals", name, options, lambda: measure(options))
 
 
 def measure(options: argparse.Namespace) -> Iterator[Row]:
     """nbvault first, then each rival with its ratios to it."""
-    notebooks = options.notebooks
-    ours = list(_both(notebooks, _ours, {}))
+    ours = list(_both(options, _ours))
     yield from ours
-    wanted = (options.only,) if options.only else ("SDK and GitPython", "export_dir")
-    if "SDK and GitPython" in wanted:
+    wanted = (options.only,) if options.only else (*SCRIPTS, LEGACY)
+    for name in (each for each in SCRIPTS if each in wanted):
         python = _environment("sdk") / "python"
-        for row, own in zip(_both(notebooks, _sdk(python), {}), ours, strict=True):
+        for row, own in zip(_both(options, _sdk(python, name)), ours, strict=True):
             yield _against(row, own)
-    if "export_dir" in wanted:
-        yield from _legacy(notebooks, ours)
+    if LEGACY in wanted:
+        yield from _legacy(options, ours)
 
 
-def _legacy(notebooks: int, ours: list[Row]) -> Iterator[Row]:
+def _legacy(options: argparse.Namespace, ours: list[Row]) -> Iterator[Row]:
     address = next(filter(_can_be_had, _ADDRESSES), None)
     if address is None:
-        yield Row("export_dir: not run, no address with port 80 can be had (it needs root)", notebooks)
+        yield Row(f"{LEGACY}: not run, no address with port 80 can be had (it needs root)", options.notebooks)
         return
     command = _environment("cli") / "databricks"
-    where = {"host": address, "port": 80}
-    for row, own in zip(_both(notebooks, _export_dir(command), where), ours, strict=True):
+    for row, own in zip(_both(options, _export_dir(command), host=address, port=80), ours, strict=True):
         yield _against(row, own)
 
 
-def _both(notebooks: int, contestant: Contestant, where: Mapping[str, object]) -> Iterator[Row]:
-    with workshop() as folder, emulator(notebooks, **where) as running:
+def _both(options: argparse.Namespace, contestant: Contestant, **where: object) -> Iterator[Row]:
+    notebooks, latency_ms = options.notebooks, options.latency_ms
+    told = {"notebooks": notebooks, "limits": f"{latency_ms} ms" if latency_ms else ""}
+    with workshop() as folder, emulator(notebooks, latency_ms=latency_ms, **where) as running:
         go = contestant(folder, running)
-        yield replace(go(FIRST), notebooks=notebooks)
+        yield replace(go(FIRST), **told)
         people_work(running, Day.busy(notebooks), seed=1)
-        yield replace(go(AGAIN), notebooks=notebooks)
+        yield replace(go(AGAIN), **told)
 
 
 def _ours(folder: Path, running: Emulator) -> Callable[[str], Row]:
@@ -93,12 +98,12 @@ def _ours(folder: Path, running: Emulator) -> Callable[[str], Row]:
     return go
 
 
-def _sdk(python: Path) -> Contestant:
+def _sdk(python: Path, name: str) -> Contestant:
     def made(folder: Path, running: Emulator) -> Callable[[str], Row]:
         def go(scenario: str) -> Row:
             with counted(running) as moved:
-                cost = _run([str(python), str(HERE / "obvious.py")], folder, running)
-            row = Row(f"SDK and GitPython, {scenario}", 0, figures={**cost.figures(), **moved})
+                cost = _run([str(python), str(HERE / SCRIPTS[name])], folder, running)
+            row = Row(f"{name}, {scenario}", 0, figures={**cost.figures(), **moved})
             return _saved(row, json_line(cost)["saved"])
 
         return go
@@ -122,7 +127,7 @@ def _export_dir(command: Path) -> Contestant:
             shutil.rmtree(tree / "Clients", ignore_errors=True)
             with counted(running) as moved:
                 costs = [_run(step, folder, running) for step in steps]
-            row = Row(f"export_dir, {scenario}", 0, figures={**_sum(costs[0], costs[1:]), **moved})
+            row = Row(f"{LEGACY}, {scenario}", 0, figures={**_sum(costs[0], costs[1:]), **moved})
             return _saved(row, int(moved["exports"]))
 
         return go

@@ -1,9 +1,8 @@
-"""The backup that one would write first: python obvious.py first|again
+"""The backup that one would write first: python obvious.py
 
-databricks-sdk in 20 threads, a working tree, `git add` and a commit for every 1,000 files, a push. Again: list
-everything, compare `modified_at` with a JSON file, export what changed, add, commit, push. Works in the current folder;
-DATABRICKS_HOST, DATABRICKS_TOKEN and GIT_URL say where, and git's credentials are in the environment. Runs in a virtual
-environment with requirements-sdk.txt, without nbvault.
+databricks-sdk in 20 threads, a working tree, GitPython's `index.add` and `index.commit` for every 1,000 files, a push;
+every night all of it again. Works in the current folder; DATABRICKS_HOST, DATABRICKS_TOKEN and GIT_URL say where, and
+git's credentials are in the environment. Runs in a virtual environment with requirements-sdk.txt, without nbvault.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import base64
 import json
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,33 +23,24 @@ from requests.adapters import HTTPAdapter
 THREADS = 20
 A_COMMIT = 1000
 TREE = Path("tree")
-STATE = Path("state.json")
 EXTENSIONS = {"PYTHON": ".py", "SQL": ".sql", "SCALA": ".scala", "R": ".r"}
 
 
 def main() -> None:
-    """Back up what is new or changed since STATE was written."""
+    """Back up everything."""
     client = connected()
     repository = Repo(TREE) if TREE.exists() else Repo.init(TREE, initial_branch="main")
-    known = json.loads(STATE.read_text(encoding="utf-8")) if STATE.exists() else {}
-    listed = [each for each in client.workspace.list("/Clients", recursive=True) if is_notebook(each)]
-    now = {file_of(each): each.modified_at for each in listed}
-    changed = [each for each in listed if known.get(file_of(each)) != each.modified_at]
-    gone = [name for name in known if name not in now]
-    for name in gone:
-        (TREE / name).unlink()
-    with ThreadPoolExecutor(THREADS) as pool:
-        for start in range(0, len(changed), A_COMMIT):
-            batch = changed[start : start + A_COMMIT]
-            list(pool.map(lambda each: save(client, each), batch))
-            repository.git.add("--", *(file_of(each) for each in batch))
-            repository.git.commit("-q", "-m", f"Backup of {len(batch)} notebooks")
+    known = {str(name) for name, _ in repository.index.entries}
+    listed = notebooks_of(client)
+    for batch in exported(client, listed):
+        repository.index.add([file_of(each) for each in batch])
+        commit(repository, f"Backup of {len(batch)} notebooks")
+    gone = sorted(known - {file_of(each) for each in listed})
     if gone:
-        repository.git.rm("-q", "--cached", "--", *gone)
-        repository.git.commit("-q", "-m", f"{len(gone)} notebooks are gone")
-    repository.git.push(os.environ["GIT_URL"], "HEAD:refs/heads/main")
-    STATE.write_text(json.dumps(now), encoding="utf-8")
-    print(json.dumps({"listed": len(listed), "saved": len(changed), "deleted": len(gone)}))
+        repository.index.remove(gone, working_tree=True)
+        commit(repository, f"{len(gone)} notebooks are gone")
+    push(repository)
+    print(json.dumps({"listed": len(listed), "saved": len(listed), "deleted": len(gone)}))
 
 
 def connected() -> WorkspaceClient:
@@ -61,9 +52,19 @@ def connected() -> WorkspaceClient:
     return client
 
 
-def is_notebook(each: ObjectInfo) -> bool:
-    """Whether it is to be saved."""
-    return each.object_type == ObjectType.NOTEBOOK
+def notebooks_of(client: WorkspaceClient) -> list[ObjectInfo]:
+    """All that is to be saved."""
+    listed = client.workspace.list("/Clients", recursive=True)
+    return [each for each in listed if each.object_type == ObjectType.NOTEBOOK]
+
+
+def exported(client: WorkspaceClient, wanted: Sequence[ObjectInfo]) -> Iterator[Sequence[ObjectInfo]]:
+    """Export into the working tree, and say which thousand is there."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, len(wanted), A_COMMIT):
+            batch = wanted[start : start + A_COMMIT]
+            list(pool.map(lambda each: save(client, each), batch))
+            yield batch
 
 
 def file_of(each: ObjectInfo) -> str:
@@ -77,6 +78,17 @@ def save(client: WorkspaceClient, each: ObjectInfo) -> None:
     file = TREE / file_of(each)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(base64.b64decode(answer.content))
+
+
+def commit(repository: Repo, message: str) -> None:
+    """Commit the index where it differs from the last commit."""
+    if not repository.head.is_valid() or repository.index.diff("HEAD"):
+        repository.index.commit(message)
+
+
+def push(repository: Repo) -> None:
+    """Push what was committed."""
+    repository.git.push(os.environ["GIT_URL"], "HEAD:refs/heads/main")
 
 
 if __name__ == "__main__":
