@@ -102,6 +102,11 @@ def kill_workers() -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def last_of(emulator: Emulator) -> str:
+    """The notebook whose path comes last."""
+    return max(str(each["path"]) for each in emulator.world(brief=True))
+
+
 def failed_tasks(spark: Spark) -> int:
     """Tasks that ended badly, as Spark's own event log tells."""
     lines = "".join(path.read_text() for path in spark.events.rglob("*") if path.is_file()).splitlines()
@@ -121,8 +126,12 @@ def test_the_same_vault_as_one_machine_makes_though_workers_are_killed(spark: Sp
         tree, rows = tree_of(server_of(emulator)), rows_of(server_of(emulator))
         empty_the_server(emulator, pristine)
         emulator.reset_requests()
+        # So that it is a worker with a task that is killed: the last notebook takes a quarter of a minute, once.
+        last = {"endpoint": "export", "path": last_of(emulator), "times": 1}
+        late = {"kind": "latency", "ms": 15_000, "match": last}
+        emulator.faults({"kind": "forbid", "path": FORBIDDEN}, late)
         many, screen = Machine(tmp_path / "many", emulator), Quiet()
-        with once(lambda: exports(emulator) > 1000 and bool(workers()), kill_workers):
+        with once(lambda: emulator.call("GET", "/faults")[1]["fired"] > 0, kill_workers):
             together = run_sync(many.settings(), SyncOptions(), screen, engine=Engine.SPARK)
         assert same(together) == same(alone)
         assert (together.exit_code, together.counts.saved, together.counts.failed) == (3, 4999, 1)
