@@ -194,18 +194,18 @@ class GitSyncEngine:
         await writer.finish(plan, also=self._found_out())
         ending.commits, ending.authors = writer.commits, writer.authors
         conclusion = self._conclusion()
-        taken_up = await self._stopping.blocking(conclusion.taken_up) if self._resumed else ()
-        summary = Summary(
-            self._session,
-            self._scan_started,
-            ending.status,
-            ending.counts,
-            writer.renames,
-            self._options.message,
-            taken_up,
-        )
-        self._around.watcher.stage(PUBLISHING)
         try:
+            taken_up = await self._stopping.blocking(conclusion.taken_up) if self._resumed else ()
+            summary = Summary(
+                self._session,
+                self._scan_started,
+                ending.status,
+                ending.counts,
+                writer.renames,
+                self._options.message,
+                taken_up,
+            )
+            self._around.watcher.stage(PUBLISHING)
             concluded = await self._stopping.blocking(lambda: conclusion.conclude(summary))
         finally:
             # Whatever comes next must not meet a push that is still under way.
