@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,17 @@ class Window:
     url: str
     complaints: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, context: Any, url: str) -> Window:
+        """A new tab, listened to."""
+        made = cls(context.new_page(), url)
+        made.tab.set_default_timeout(60_000)
+        made.tab.on("console", made.heard)
+        made.tab.on("pageerror", lambda error: made.complaints.append(str(error)))
+        made.tab.on("dialog", lambda dialog: made.complaints.append(dialog.message))
+        made.tab.on("request", made.asked)
+        return made
 
     def go(self, path: str) -> None:
         self.tab.goto(self.url + path)
@@ -64,11 +76,7 @@ def opened(desk: Desk, chromium: Any) -> Iterator[tuple[Page, Any]]:
 def window(opened: tuple[Page, Any]) -> Iterator[Window]:
     """A tab of it; whatever happens in it, nothing may be complained about and nobody else asked."""
     page, context = opened
-    made = Window(context.new_page(), page.url)
-    made.tab.set_default_timeout(60_000)
-    made.tab.on("console", made.heard)
-    made.tab.on("pageerror", lambda error: made.complaints.append(str(error)))
-    made.tab.on("request", made.asked)
+    made = Window.of(context, page.url)
     yield made
     made.tab.close()
     assert (made.complaints, made.strangers) == ([], [])
@@ -164,6 +172,94 @@ def reach(tab: Any, words: str, *, name: str = "") -> None:
         if (words and text.strip().endswith(words)) or (name and field_name == name):
             return
     raise AssertionError(f"the keyboard does not reach {words or name}")
+
+
+@contextmanager
+def answered_after(tab: Any, address: str) -> Iterator[None]:
+    """What the browser asks for, of an address and in a block of code, is answered after that block."""
+    pattern, waiting = re.compile(address), list[Any]()
+
+    def keep_back(route: Any) -> None:
+        waiting.append(route)
+
+    tab.route(pattern, keep_back)
+    with tab.expect_request(pattern):
+        yield
+    while not waiting:
+        tab.evaluate("0")
+    with tab.expect_event("requestfinished"):
+        for route in waiting:
+            route.continue_()
+    tab.unroute(pattern)
+
+
+OPEN_LOAD = r"/notebooks\?q=open(%20|\+)load$"
+
+
+@contextmanager
+def found_late(window: Window) -> Iterator[None]:
+    """Several notebooks are found; the answer to more letters, which fits one of them, comes after this block."""
+    tab = window.tab
+    window.go("/notebooks")
+    tab.locator("#q").press_sequentially("open")
+    tab.locator("#results tbody tr").nth(1).wait_for()
+    with answered_after(tab, OPEN_LOAD):
+        with tab.expect_request(re.compile(OPEN_LOAD)):
+            tab.locator("#q").press_sequentially(" load")
+        yield
+    # Whatever the page does with it is done before the next frame.
+    tab.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+
+
+def test_a_click_is_not_lost_to_an_answer(window: Window) -> None:
+    """What is pressed when another answer comes still is what is clicked."""
+    with found_late(window):
+        window.tab.locator("#results a", has_text="load").hover()
+        window.tab.mouse.down()
+    window.tab.mouse.up()
+    window.tab.wait_for_url("**/notebook?path=*load")
+
+
+def test_an_answer_is_not_lost_to_a_click(window: Window) -> None:
+    """What came while something was pressed is shown when it is let go, and its address is that of the page."""
+    rows = window.tab.locator("#results tbody tr")
+    with found_late(window):
+        window.tab.locator("#results th", has_text="Path").hover()
+        window.tab.mouse.down()
+    assert rows.count() > 1
+    window.tab.mouse.up()
+    rows.nth(1).wait_for(state="detached")
+    assert "load" in rows.inner_text()
+    window.tab.wait_for_url(re.compile(OPEN_LOAD))
+
+
+def test_the_keyboard_stays_where_it_is(window: Window) -> None:
+    """An answer that comes while a link has the focus leaves it there, if that link is in it."""
+    with found_late(window):
+        reach(window.tab, "load")
+    window.tab.locator("#results tbody tr").nth(1).wait_for(state="detached")
+    assert window.tab.evaluate("document.activeElement.innerText").endswith("load")
+
+
+def test_who_leaves_is_not_called_back(desk: Desk, chromium: Any) -> None:
+    """A page that waits for an answer comes back by itself, but not to whoever has clicked on something else."""
+    with serving(desk, NBVAULT_WEB__PATIENCE_S="0.000001") as page:
+        context = chromium.new_context()
+        window = Window.of(context, page.url)
+        window.go(f"/enter?key={page.site.signs_in.key}")  # type: ignore[attr-defined]
+        # A click as soon as there is something to click on, once, and time for the page's own coming back.
+        window.tab.add_init_script(
+            "addEventListener('DOMContentLoaded', () => {"
+            " if (!document.querySelector('[data-again]') || sessionStorage.clicked) return;"
+            " sessionStorage.clicked = 'yes';"
+            " document.querySelector('[href=\"/sessions\"]').click();"
+            " setTimeout(() => console.log('time has passed'), 200) })"
+        )
+        with answered_after(window.tab, "/sessions$"), window.tab.expect_console_message():
+            window.tab.goto(f"{page.url}/notebook?path={MOVED}", wait_until="commit")
+        window.tab.wait_for_url("**/sessions")
+        context.close()
+    assert (window.complaints, window.strangers) == ([], [])
 
 
 def test_the_charts_are_drawn(window: Window) -> None:
@@ -291,10 +387,7 @@ def test_hostile_names_and_texts_are_only_shown(desk: Desk, emulator: Emulator, 
     in_its_own_thread(desk.sync)
     with serving(desk) as page:
         context = chromium.new_context()
-        window = Window(context.new_page(), page.url)
-        window.tab.on("dialog", lambda dialog: window.complaints.append(dialog.message))
-        window.tab.on("console", window.heard)
-        window.tab.on("request", window.asked)
+        window = Window.of(context, page.url)
         window.go(f"/enter?key={page.site.signs_in.key}")  # type: ignore[attr-defined]
         window.go(f"/notebooks?folder={ROOT}{OPEN}")
         window.tab.get_by_role("link", name="img src").click()

@@ -124,13 +124,52 @@
       code === 503 ? "The workspace does not answer now. Try again in a minute." : "That did not work. Reload the page.");
   });
   document.addEventListener("htmx:sendError", function () { say("nbvault does not answer. Is the network there?"); });
-  document.addEventListener("htmx:afterSwap", function () { tellTimes(document); countChosen(); });
+  document.addEventListener("htmx:afterSwap", function () { tellTimes(document); countChosen(); focusAgain(); });
 
-  // What the workspace has not said yet is asked for again.
+  // What is pressed stays until it is let go: a click on what was replaced meanwhile would be lost.
+  var pressed = null, late = [];
+  document.addEventListener("pointerdown", function (event) { if (event.button === 0) pressed = event.target; }, true);
+  ["pointerup", "pointercancel"].forEach(function (name) {
+    document.addEventListener(name, function () {
+      // The click comes after it, and on a touched screen not at once.
+      setTimeout(function () {
+        pressed = null;
+        late.splice(0).forEach(function (each) {
+          if (each.elt.isConnected) htmx.ajax(each.verb, each.path, { source: each.elt });
+        });
+      }, 50);
+    }, true);
+  });
+  document.addEventListener("htmx:beforeSwap", function (event) {
+    if (pressed && event.detail.target.contains(pressed)) {
+      event.detail.shouldSwap = false;
+      late = late.filter(function (each) { return each.elt !== event.detail.requestConfig.elt; });
+      late.push(event.detail.requestConfig);
+    } else rememberFocus(event.detail.target);
+  });
+
+  // Whoever goes by keyboard stays where they are, if it is there in what comes, too.
+  var focused = null;
+  function alike(name, html) {
+    return Array.from(document.querySelectorAll(name)).filter(function (each) { return each.outerHTML === html; });
+  }
+  function rememberFocus(target) {
+    var at = document.activeElement;
+    focused = at !== target && target.contains(at) &&
+      { name: at.localName, html: at.outerHTML, place: alike(at.localName, at.outerHTML).indexOf(at) };
+  }
+  function focusAgain() {
+    if (!focused || document.activeElement !== document.body) return;
+    var found = alike(focused.name, focused.html)[focused.place];
+    if (found) found.focus({ preventScroll: true });
+  }
+
+  // What the workspace has not said yet is asked for again, unless the reader is leaving.
   function again() {
     var box = document.querySelector("[data-again]");
     if (!box) return;
-    setTimeout(function () { location.replace(box.dataset.again); }, 150);
+    var timer = setTimeout(function () { location.replace(box.dataset.again); }, 150);
+    addEventListener("beforeunload", function () { clearTimeout(timer); });
   }
 
   tellTimes(document);
