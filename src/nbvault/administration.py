@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from nbvault.auth import AuthenticationManager
 from nbvault.backup.forecast import Forecast, Measure, forecast
 from nbvault.backup.problems import accepted
-from nbvault.backup.sessions import SessionHistory, growth_of, new_session_id
+from nbvault.backup.sessions import SessionHistory, growth_of
 from nbvault.clock import Clock, SystemClock, parse_iso
 from nbvault.errors import ConfigurationError, NbvaultError, StateError
 from nbvault.gitstore import meta, publish
@@ -22,6 +22,7 @@ from nbvault.gitstore.remote import PushRef, Remote
 from nbvault.gitstore.upkeep import RepositorySize, sizes
 from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport
+from nbvault.ids import new_id
 from nbvault.model import Frozen, Person, Problem, State, Status
 from nbvault.monitoring.audit import Trail
 from nbvault.opening import locked_by_another, opened_vault
@@ -335,7 +336,7 @@ def under_lease(
         StateManager(settings.state.connection_url(), clock=clock) as state,
     ):
         vault.refresh()
-        session = new_session_id(clock.now(), after=SessionHistory.read(vault).last)
+        session = new_id(clock.now(), after=SessionHistory.read(vault).last)
         lease = lease_of(settings, vault, session, sightings=state, say=say, clock=clock)
         lease.acquire()
         try:

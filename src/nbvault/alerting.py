@@ -13,12 +13,12 @@ from datetime import datetime
 
 from nbvault.administration import noting, write_note
 from nbvault.alarms import TESTED, ChannelName, Trouble
-from nbvault.backup.sessions import new_session_id
 from nbvault.channels import channels_of, policy_of
 from nbvault.clock import Clock, SystemClock, iso, parse_iso
 from nbvault.daily import is_due, mail_changes
 from nbvault.errors import ConfigurationError, LockedError, NbvaultError, SessionInterrupted
 from nbvault.gitstore.meta import Record
+from nbvault.ids import new_id
 from nbvault.lookout import Look, look_around
 from nbvault.model import SessionReport, Status
 from nbvault.monitoring import wording
@@ -141,7 +141,7 @@ def could_not_begin(settings: Settings, error: NbvaultError, *, say: Say, clock:
     if isinstance(error, LockedError | SessionInterrupted):
         return
     now = clock.now()
-    failed = SessionReport(new_session_id(now), Status.FAILED, error.exit_code, now, now, error=str(error))
+    failed = SessionReport(new_id(now), Status.FAILED, error.exit_code, now, now, error=str(error))
     row = SessionRow.of_report(failed, workspace_path=settings.workspace.root, repo_id=str(settings.vault.remote))
     try:
         with StateManager(settings.state.connection_url(), clock=clock) as state:

@@ -20,6 +20,7 @@ from nbvault.gitstore.authors import EDITORS, Authors, Question
 from nbvault.gitstore.meta import Record, read_records, read_renames
 from nbvault.gitstore.restores import BRANCH, opened_restores
 from nbvault.gitstore.vault import Vault
+from nbvault.ids import stamp
 from nbvault.model import UNKNOWN
 from nbvault.opening import opened_vault, read_vault
 from nbvault.recovery.history import Change
@@ -144,7 +145,7 @@ def _restored(vault: Vault, first: datetime, *, clock: Clock) -> dict[tuple[str,
         return found
     with opened_restores(vault, clock=clock) as branch:
         for name in branch.ids():
-            if name < f"{first:%Y%m%dT%H%M%SZ}":
+            if name < stamp(first):
                 continue
             record = read_record(branch, name)
             for entry in record.intent.entries:

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from nbvault.administration import under_lease, write_note
 from nbvault.auth import AuthenticationManager
-from nbvault.backup.sessions import new_session_id
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.clock import Clock, SystemClock, iso
 from nbvault.errors import ConfigurationError, LockedError, NbvaultError
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.vault import Vault
+from nbvault.ids import new_id
 from nbvault.model import SessionReport, Status
 from nbvault.opening import read_vault
 from nbvault.proof import connected
@@ -235,7 +235,7 @@ class Conversions:
             return replace(known, target=target, url=url, provider=provider)
         credential = self._ask(lambda workspace: credential_for(workspace, provider))
         now = self.clock.now()
-        name = new_session_id(now)
+        name = new_id(now)
         own = "" if credential else f"nbvault {name}"
         if own and not AuthenticationManager(settings).git_token():
             raise ConfigurationError(

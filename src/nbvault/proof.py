@@ -12,13 +12,13 @@ from nbvault.administration import DRILL, noting, write_note
 from nbvault.auth import AuthenticationManager
 from nbvault.backup.audit_tree import Comparison, Known, TreeAudit
 from nbvault.backup.scope import Scope
-from nbvault.backup.sessions import new_session_id
 from nbvault.clock import Clock, SystemClock, iso
 from nbvault.errors import ConfigurationError, NbvaultError, VaultError
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.reader import diff_trees
 from nbvault.gitstore.upkeep import check_objects, is_partial
 from nbvault.gitstore.vault import Vault
+from nbvault.ids import new_id
 from nbvault.model import NotebookFormat, Row
 from nbvault.opening import read_vault
 from nbvault.recovery.drill import Drill, Rehearsal, Tried, Verdict, contents, draw
@@ -209,7 +209,7 @@ def run_drill(
     clock = clock or SystemClock()
     folder = _outside(settings, to)
     now = clock.now()
-    drill = new_session_id(now)
+    drill = new_id(now)
     with read_vault(settings, warn=warn, clock=clock) as vault:
         items = draw(vault, sample=sample, seed=seed)
         data = contents(vault.blobs, items)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbvault.backup.sessions import SessionHistory, new_session_id
+from nbvault.backup.sessions import SessionHistory
 from nbvault.clock import Clock, SystemClock, iso
 from nbvault.errors import ConfigurationError, LockedError, NbvaultError
 from nbvault.gitstore.epochs import may_be_asked
@@ -19,6 +19,7 @@ from nbvault.gitstore.remote import remote_url
 from nbvault.gitstore.restores import opened_restores
 from nbvault.gitstore.rotation import Making, NextEpoch
 from nbvault.gitstore.vault import Vault
+from nbvault.ids import new_id
 from nbvault.model import Person
 from nbvault.opening import opened_vault
 from nbvault.settings import Settings
@@ -205,7 +206,7 @@ def _leased(
     settings: Settings, vault: Vault, state: StateManager, *, say: Callable[[str], None], clock: Clock
 ) -> Iterator[Lease]:
     """Hold the lease of the old vault, and renew it while large pushes are under way."""
-    session = new_session_id(clock.now(), after=SessionHistory.read(vault).last)
+    session = new_id(clock.now(), after=SessionHistory.read(vault).last)
     lease = lease_of(settings, vault, session, sightings=state, say=say, clock=clock)
     lease.acquire()
     stop = threading.Event()

@@ -17,7 +17,7 @@ from nbvault.backup.ledger import Ledger
 from nbvault.backup.plan import Plan, Planner, contested_names, displaced
 from nbvault.backup.plan import Vault as PlannedVault
 from nbvault.backup.problems import failures
-from nbvault.backup.sessions import SessionHistory, new_session_id
+from nbvault.backup.sessions import SessionHistory
 from nbvault.backup.stopping import Stopping
 from nbvault.backup.surroundings import Surroundings, SyncOptions, SyncSettings
 from nbvault.backup.survey import Findings, Knowledge, Survey
@@ -36,6 +36,7 @@ from nbvault.gitstore.growth import growth_since
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import Record, read_held
 from nbvault.gitstore.publish import RemoteMoved, SecretsRefused
+from nbvault.ids import new_id
 from nbvault.model import NBVAULT, Row, SessionReport
 from nbvault.namespace import Namespace
 from nbvault.workspace.errors import DeadlineExceeded
@@ -62,7 +63,7 @@ class GitSyncEngine:
         self._options = options or SyncOptions()
         self._vault = around.vault
         self._began = around.clock.now()
-        self._session = new_session_id(self._began)
+        self._session = new_id(self._began)
         self._lease: Lease | None = None
         self._stopping = Stopping(around.stop, self._vault.git.stop)
         self._history = SessionHistory()
@@ -112,7 +113,7 @@ class GitSyncEngine:
         await self._stopping.blocking(self._vault.refresh)
         self._history = await self._stopping.blocking(lambda: SessionHistory.read(self._vault))
         if self._session <= self._history.last:
-            self._session = new_session_id(self._began, after=self._history.last)
+            self._session = new_id(self._began, after=self._history.last)
 
     async def _sync(self) -> SessionReport:
         moves = 0

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.vault import Vault
 from nbvault.model import Growth
-
-_STAMP = "%Y%m%dT%H%M%SZ"
-
-
-def new_session_id(started_at: datetime, *, after: str = "") -> str:
-    """A session's name, such as ``20261121T020000Z-1a2b3c``; it sorts after ``after`` whatever the clock says."""
-    moment = started_at.astimezone(timezone.utc)
-    if after and f"{moment:{_STAMP}}" <= after.partition("-")[0]:
-        last = datetime.strptime(after.partition("-")[0], _STAMP).replace(tzinfo=timezone.utc)
-        moment = last + timedelta(seconds=1)
-    return f"{moment:{_STAMP}}-{secrets.token_hex(3)}"
 
 
 def growth_of(record: Record) -> Growth | None:

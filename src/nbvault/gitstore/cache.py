@@ -12,6 +12,7 @@ from pathlib import Path
 from nbvault.clock import Clock, SystemClock
 from nbvault.errors import ConfigurationError, GitError
 from nbvault.gitstore.runner import Git, configure, decode, init_bare
+from nbvault.ids import stamp
 
 _TRACES = ("HEAD", "config", "objects", "refs", "packed-refs")
 _SHA1_BYTES = 20
@@ -122,11 +123,11 @@ def _end(path: Path, size: int) -> bytes:
 
 
 def _set_aside(path: Path, clock: Clock) -> Path:
-    stamp = f"{clock.now():%Y%m%dT%H%M%SZ}"
-    aside, number = path.with_name(f"{path.name}.damaged-{stamp}"), 1
+    made = stamp(clock.now())
+    aside, number = path.with_name(f"{path.name}.damaged-{made}"), 1
     while aside.exists():
         number += 1
-        aside = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
+        aside = path.with_name(f"{path.name}.damaged-{made}-{number}")
     return path.rename(aside)
 
 

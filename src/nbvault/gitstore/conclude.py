@@ -14,6 +14,7 @@ from datetime import datetime
 from nbvault.clock import iso, parse_iso
 from nbvault.gitstore.reader import TreeDifference, diff_trees, log
 from nbvault.gitstore.runner import Git
+from nbvault.ids import stamp
 from nbvault.model import Counts, FileChange, Rename, Status
 
 MAIN = "refs/heads/main"
@@ -173,7 +174,7 @@ def last_conclusion(git: Git, tip: str) -> str:
 
 def tag_name(scan_started: datetime, taken: Collection[str]) -> str:
     """``backup/20261121T020000Z``, or with ``-2`` and so on where that is taken."""
-    name = f"backup/{scan_started:%Y%m%dT%H%M%SZ}"
+    name = f"backup/{stamp(scan_started)}"
     number = 1
     chosen = name
     while chosen in taken:

@@ -82,7 +82,7 @@ class RestoreBranch:
             self._keep(tip)
 
     def ids(self) -> list[str]:
-        """Every restore that is on the branch, oldest first; those of one second in the order of their names."""
+        """Every restore that is on the branch, oldest first; those that two began in one second in any order."""
         return sorted(name.rpartition("/")[2] for name in self._names([_FOLDER + "/"])) if self.tip else []
 
     def open_ids(self) -> list[str]:

@@ -6,7 +6,6 @@ dies anywhere leaves work for the next check: at worst somebody is told twice, n
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from typing import Protocol
 
 from nbvault.alarms import Severity
 from nbvault.clock import Clock
+from nbvault.ids import new_id
 from nbvault.monitoring.deliveries import Outbox, Tried, new_delivery
 from nbvault.monitoring.facts import Facts
 from nbvault.monitoring.rules import CLOCKS_DIFFER, RULES, Rule, Thresholds, Verdict, judge, session_time
@@ -122,7 +122,7 @@ class AlertManager:
                 self._book.change(replace(here, cleared_at=each.cleared_at))
 
     def _begin(self, rule: Rule, verdict: Verdict, now: datetime) -> list[Incident]:
-        name = f"{rule.name.value}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        name = f"{rule.name.value}-{new_id(now)}"
         severity, session = rule.severity.value, verdict.session
         begun = Incident(name, rule.name.value, severity, session, verdict.detail, raised_at=now, told_at=now)
         message = raised(rule, begun, again=False, now=now)

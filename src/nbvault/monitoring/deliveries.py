@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from nbvault.clock import Clock
 from nbvault.errors import NbvaultError, SessionInterrupted
+from nbvault.ids import stamp
 from nbvault.notify.errors import DeliveryFailed
 from nbvault.notify.message import Message
 from nbvault.state.values import Delivery, Result
@@ -62,7 +63,7 @@ class Tried(NamedTuple):
 def new_delivery(channel: str, kind: str, message: Message, *, at: datetime, alert_id: str = "") -> Delivery:
     """A message for a channel, not delivered yet."""
     # Those of one check sort as they were written.
-    name = f"{at:%Y%m%dT%H%M%SZ}-{next(_NUMBERS):06d}-{secrets.token_hex(6)}"
+    name = f"{stamp(at)}-{next(_NUMBERS):06d}-{secrets.token_hex(6)}"
     return Delivery(name, alert_id, channel, kind, message.as_json(), created_at=at, attempted_at=at)
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from nbvault.alarms import Severity, Trouble
 from nbvault.clock import iso
+from nbvault.ids import moment
 from nbvault.model import Problem, State, Status
 from nbvault.monitoring.facts import Facts, Session
 
@@ -72,7 +73,7 @@ def span(length: timedelta) -> str:
 def session_time(session: str) -> datetime | None:
     """When a session of this name began; None where it is no such name."""
     try:
-        return datetime.strptime(session.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
+        return moment(session)
     except ValueError:
         return None
 

@@ -11,6 +11,7 @@ from nbvault.errors import ConfigurationError
 from nbvault.gitstore.conclude import DAILY, scan_started
 from nbvault.gitstore.reader import commit_info, log, resolve
 from nbvault.gitstore.vault import Vault
+from nbvault.ids import stamp
 from nbvault.recovery.history import SESSION
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -109,7 +110,7 @@ def _by_start(vault: Vault, tag: str) -> str:
     if not tag.startswith("backup/2"):
         return ""
     starts = ((entry.sha, scan_started(entry.commit.trailers)) for entry in vault.past.main_log())
-    return next((sha for sha, start in starts if start and f"backup/{start:%Y%m%dT%H%M%SZ}" == tag), "")
+    return next((sha for sha, start in starts if start and f"backup/{stamp(start)}" == tag), "")
 
 
 def _reaches(vault: Vault, tip: str, sha: str) -> bool:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -191,11 +189,6 @@ class Record:
     status: Status | None = None
     outcomes: Mapping[int, Outcome] = field(default_factory=dict)
     receipt: str = ""
-
-
-def new_restore_id(at: datetime) -> str:
-    """A restore's name, such as ``20261121T140000Z-1a2b3c``."""
-    return f"{at.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def dump_intent(intent: Intent) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from functools import cache
 from itertools import chain, groupby
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from nbvault.gitstore.authors import Authors
 from nbvault.gitstore.meta import read_records, read_renames
 from nbvault.gitstore.reader import Commit, TreeDifference, blob_log
 from nbvault.gitstore.vault import Vault
+from nbvault.ids import moment, stamp
 from nbvault.model import UNKNOWN, Person, Rename, Tombstone
 from nbvault.paths import IPYNB_EXTENSION, extension_of, workspace_path
 from nbvault.recovery.contents import language_of
@@ -27,7 +28,6 @@ from nbvault.recovery.history import SESSION, Change
 from nbvault.recovery.places import within
 from nbvault.reporting.query import Query
 
-_NAMED = "%Y%m%dT%H%M%SZ"
 Correction = Callable[["NotebookChange"], Person | None]
 """Who made a change, where that became known only after its commit; None where the commit has it right."""
 
@@ -203,7 +203,7 @@ def _without_commit(vault: Vault, session: str, known: _Records) -> Iterator[Not
 def _commits(vault: Vault, query: Query) -> Generator[tuple[Commit, tuple[TreeDifference, ...]], None, None]:
     """The content commits of sessions in the period, newest first, each with its files."""
     saying = f"{SESSION}: {query.session}" if query.session else ""
-    start = query.session or (f"{query.since:{_NAMED}}" if query.since else "")
+    start = query.session or (stamp(query.since) if query.since else "")
     for tip, begins in vault.past.contents(back_to=start):
         walk = blob_log(vault.git, tip, exclude=begins, since=query.since, until=query.until, saying=saying)
         with closing(walk):
@@ -220,7 +220,7 @@ def session_of(commit: Commit) -> str:
 
 def began(session: str) -> datetime:
     """When a session began, by its name."""
-    return datetime.strptime(session[:16], _NAMED).replace(tzinfo=timezone.utc)
+    return moment(session)
 
 
 def in_period(session: str, query: Query) -> bool:

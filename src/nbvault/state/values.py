@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime, timezone
+from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
 from nbvault.clock import iso, parse_iso
 from nbvault.errors import LockedError
+from nbvault.ids import moment
 from nbvault.model import Counts, Problem, SessionReport, State, Status
 
 ERROR_LOG_LIMIT = 200
@@ -166,10 +167,9 @@ class SessionRow:
         """The row of a session as a line of the vault's session records tells it; what it leaves out is 0 or empty."""
         counts = {name: record.get(name, 0) for name in _COUNTS}
         ended = record.get("ended_at")
-        named = datetime.strptime(record["session"].partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
         return cls(
             session=record["session"],
-            started_at=parse_iso(record["started_at"]) if "started_at" in record else named,
+            started_at=parse_iso(record["started_at"]) if "started_at" in record else moment(record["session"]),
             status=Status(record["status"]),
             workspace_path=workspace_path,
             repo_id=repo_id,

@@ -134,7 +134,6 @@ def test_the_vault_s_own_repository_is_left_alone(server: Git, tmp_path: Path) -
 def test_many_records_are_read_as_one_by_one(desk: RestoreDesk) -> None:
     """Complete ones, an open one, one with pre-images, and a name that is none: the same values, in their order."""
     desk.restore("f/a", to="/Clients/copies/a")
-    desk.clock.wait(1)  # names of restores say the second
     desk.emulator.edit(f"{ROOT}/f/b", source("changed\n"))
     desk.restore(f"{ROOT}/f/b", f"{ROOT}/f/c", overwrite="always")
     with desk.restorer() as restorer:
@@ -146,6 +145,13 @@ def test_many_records_are_read_as_one_by_one(desk: RestoreDesk) -> None:
         assert told == [read_record(branch, name) for name in names[::-1]]
         assert [bool(record.pre) for record in told] == [False, True, False]
         assert read_records(branch, []) == []
+
+
+def test_restores_of_one_second_are_in_their_order(desk: RestoreDesk) -> None:
+    """However quickly they follow one another, the branch tells them in the order in which they were made."""
+    made = [desk.restore("f/a", to=f"/Clients/copies/{number}").intent.restore for number in range(4)]
+    with desk.restorer() as restorer:
+        assert restorer.branch.ids() == made
 
 
 def branch_intent(branch: RestoreBranch) -> bytes:

@@ -1,0 +1,30 @@
+"""Names that say when something began: of sessions, restores, drills, tags. Pure but for chance."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta, timezone
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+_LENGTH = len("20261121T020000Z")
+
+
+def stamp(at: datetime) -> str:
+    """A moment to the second, in UTC, such as ``20261121T020000Z``; stamps sort as their moments do."""
+    return f"{at.astimezone(timezone.utc):{_STAMP}}"
+
+
+def moment(name: str) -> datetime:
+    """What the stamp says with which a name begins.
+
+    Raises:
+        ValueError: it begins with none.
+    """
+    return datetime.strptime(name[:_LENGTH], _STAMP).replace(tzinfo=timezone.utc)
+
+
+def new_id(at: datetime, *, after: str = "") -> str:
+    """A name such as ``20261121T020000Z-1a2b3c``; it sorts after ``after`` whatever the clock says."""
+    if after and stamp(at) <= after[:_LENGTH]:
+        at = moment(after) + timedelta(seconds=1)
+    return f"{stamp(at)}-{secrets.token_hex(3)}"
