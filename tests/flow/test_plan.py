@@ -8,6 +8,7 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbvault.backup.commits import by_author
 from nbvault.backup.detect import (
     Action,
     Distrust,
@@ -21,7 +22,6 @@ from nbvault.backup.detect import (
 from nbvault.backup.ledger import Ledger, Outcome
 from nbvault.backup.plan import Plan, Planner, Vault, displaced
 from nbvault.backup.verify import check_rows, check_tree
-from nbvault.backup.write import by_author
 from nbvault.gitstore.meta import Meta
 from nbvault.gitstore.writer import blob_id, check_paths
 from nbvault.inventory import Blobs

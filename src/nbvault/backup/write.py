@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from nbvault.backup.commits import CommitStream
 from nbvault.backup.detect import times_differ
 from nbvault.backup.held_back import HeldBack
 from nbvault.backup.ledger import Ledger, Outcome
-from nbvault.backup.plan import Authored, Plan, Planner, without_authors
+from nbvault.backup.plan import Plan, Planner
 from nbvault.errors import RemoteUnreachable
-from nbvault.gitstore import conclude
-from nbvault.gitstore.conclude import folders_above
-from nbvault.gitstore.meta import MetaDraft, Record
-from nbvault.gitstore.reader import commit_info, ls_tree
+from nbvault.gitstore.meta import Record
 from nbvault.gitstore.vault import Vault
-from nbvault.gitstore.writer import FastImport, blob_id
-from nbvault.model import NBVAULT, FileChange, ListedObject, Person, Rename, Row, State, source_language
+from nbvault.gitstore.writer import blob_id
+from nbvault.model import ListedObject, Person, Rename, Row, State, source_language
 from nbvault.paths import extension_for, extension_of
 
 # Handed to the writing thread in pieces of this size; the stream sorts larger ones.
@@ -68,32 +66,37 @@ class VaultWriter:
         self._ledger = ledger
         self._batching = batching
         self._session = session
-        self._at = _not_before(vault, at)
-        self._committer = committer
         self._editor_of = editor_of
         self._push = push
         self._held_back = held_back
         self._dry_run = dry_run
-        self._large = batching.large
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="git-writer")
         self._jobs: deque[asyncio.Future[None]] = deque()
         self._pushing: asyncio.Future[None] | None = None
-        self._stack = ExitStack()
-        self._stream: FastImport | None = None
         self._pending: list[tuple[str, bytes, str]] = []
         self._pending_bytes = 0
-        # Each counted in one thread only: handed over in the event loop, taken in the writing thread.
-        self._handed_bytes = self._taken_bytes = 0
-        self._commits_handed = self._commits_taken = self._commits_pushed = 0
+        # Counted in the event loop; what the writing thread has taken of it, the stream counts.
+        self._handed_bytes = self._handed_commits = self._pushed_commits = 0
         self._ready: list[Outcome] = []
         self._changed = 0
         self._since_push = 0
         # By id: the listed times of what is committed and not proven, which its row gets when the session is.
         self._unproven: dict[int, tuple[int, int]] = {}
-        self.commits = 0
-        self.authors: Counter[str] = Counter()
         self.renames: list[Rename] = []
-        self.removed: set[str] = set()
+        self._removed: set[str] = set()
+        self._stream = CommitStream(
+            vault, session=session, at=at, committer=committer, large=batching.large, removed=self._removed
+        )
+
+    @property
+    def commits(self) -> int:
+        """How many commits of content were made."""
+        return self._stream.commits
+
+    @property
+    def authors(self) -> Counter[str]:
+        """How many changes have whose address on them."""
+        return self._stream.authors
 
     # --- while the scan goes on --------------------------------------------------------------------------------------
 
@@ -129,7 +132,7 @@ class VaultWriter:
         """Nothing more comes for now: what is held to be sorted goes to git, while others wait for something else."""
         self._flush()
         if self._handed_bytes:
-            self._do(self._send_blobs)
+            self._do(self._stream.send)
 
     def _is_held_back(self, outcome: Outcome, blob: str) -> bool:
         reason = self._held_back.reasons.get(blob)
@@ -142,8 +145,8 @@ class VaultWriter:
         outcome.state, outcome.blob, outcome.extension = State.SAVED, blob, extension
         self._ready.append(outcome)
         await self._keep_up()
-        self._large = self._large or self._changed > self._batching.large_above
-        if self._large and not self._dry_run and len(self._ready) >= self._batching.batch_size:
+        self._stream.large = self._stream.large or self._changed > self._batching.large_above
+        if self._stream.large and not self._dry_run and len(self._ready) >= self._batching.batch_size:
             await self._batch(self._take_ready())
 
     def _buffer(self, name: str, data: bytes, blob: str) -> None:
@@ -160,7 +163,7 @@ class VaultWriter:
         self._handed_bytes += self._pending_bytes
         self._pending_bytes = 0
         if pending:
-            self._do(lambda: self._write_blobs(pending))
+            self._do(lambda: self._stream.write(pending))
 
     def _take_ready(self) -> list[Outcome]:
         ready, self._ready = self._ready, []
@@ -173,7 +176,7 @@ class VaultWriter:
         plan = self._planned(outcomes)
         # Nothing is waited for between planning and queueing: whoever is cancelled here has not lost the batch.
         self._flush()
-        also = self._held_back.records(self._session, at=self._at)
+        also = self._held_back.records(self._session, at=self._stream.at)
         self._do_commit(plan, "checkpoint", also)
         self._since_push += len(outcomes)
         if self._since_push >= self._batching.push_every and (self._pushing is None or self._pushing.done()):
@@ -185,7 +188,7 @@ class VaultWriter:
 
     def _push_on(self) -> None:
         """Begin to push what is committed by now, after what is being pushed, while the session goes on."""
-        self._commits_pushed = self._commits_handed
+        self._pushed_commits = self._handed_commits
         self._pushing = asyncio.ensure_future(self._push_behind(self._pushing))
 
     async def _push_behind(self, before: asyncio.Future[None] | None) -> None:
@@ -223,12 +226,12 @@ class VaultWriter:
         """
         plan.rows += self._proven_rows(plan)
         self._apply(plan)
-        also = {**(also or {}), **self._held_back.records(self._session, at=self._at)}
+        also = {**(also or {}), **self._held_back.records(self._session, at=self._stream.at)}
         if not plan.is_empty or also or not self._vault.meta.content:
             self._flush()
             self._do_commit(plan, "content", also)
         await self._drain()
-        if self._large and self._commits_handed > self._commits_pushed:
+        if self._stream.large and self._handed_commits > self._pushed_commits:
             self._push_on()
 
     def close(self) -> None:
@@ -236,9 +239,7 @@ class VaultWriter:
         for job in (*self._jobs, *([self._pushing] if self._pushing else [])):
             job.cancel()
         self._thread.shutdown(wait=True, cancel_futures=True)
-        if self._stream is not None:
-            self._stack.pop_all().__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
-            self._stream = None
+        self._stream.close()
 
     def _planned(self, outcomes: Sequence[Outcome]) -> Plan:
         plan = self._planner.plan(outcomes)
@@ -273,10 +274,10 @@ class VaultWriter:
         for change, _ in plan.changes:
             if change.blob:
                 self._vault.blob_at[change.path] = change.blob
-                self.removed.discard(change.path)
+                self._removed.discard(change.path)
             else:
                 self._vault.blob_at.pop(change.path, None)
-                self.removed.add(change.path)
+                self._removed.add(change.path)
         for object_id, kind in plan.kinds.items():
             self._ledger.settle(object_id, kind)
         self.renames += plan.renames
@@ -286,8 +287,8 @@ class VaultWriter:
         self._jobs.append(asyncio.get_running_loop().run_in_executor(self._thread, job))
 
     def _do_commit(self, plan: Plan, kind: str, also: Mapping[str, Sequence[Record]]) -> None:
-        self._commits_handed += 1
-        self._do(lambda: self._commit(plan, kind, also))
+        self._handed_commits += 1
+        self._do(lambda: self._stream.commit(plan, kind, also))
 
     async def _keep_up(self) -> None:
         """Wait while the writing thread is too far behind for memory's sake; raises what ended a job."""
@@ -296,8 +297,8 @@ class VaultWriter:
 
     def _is_behind(self) -> bool:
         stream = self._stream
-        waiting = self._handed_bytes - self._taken_bytes + (stream.held_bytes if stream else 0)
-        return waiting > IN_HAND_BYTES or self._commits_handed - self._commits_taken > COMMITS_WAITING
+        waiting = self._handed_bytes - stream.taken_bytes + stream.held_bytes
+        return waiting > IN_HAND_BYTES or self._handed_commits - stream.taken_commits > COMMITS_WAITING
 
     async def _drain(self) -> None:
         while self._jobs:
@@ -311,138 +312,7 @@ class VaultWriter:
         if self._jobs and self._jobs[0] is job:
             self._jobs.popleft().result()
 
-    # --- in the writing thread ---------------------------------------------------------------------------------------
-
-    def _open(self) -> FastImport:
-        if self._stream is None:
-            self._stream = self._stack.enter_context(
-                FastImport(self._vault.git, fetch_missing=self._vault.past.fetch_objects, quick=self._large)
-            )
-        return self._stream
-
-    def _write_blobs(self, items: Sequence[tuple[str, bytes, str]]) -> None:
-        stream = self._open()
-        for name, data, blob in items:
-            stream.blob(data, name, oid=blob)
-            self._taken_bytes += len(data)
-
-    def _send_blobs(self) -> None:
-        if self._stream is not None:
-            self._stream.flush()
-
-    def _commit(self, plan: Plan, kind: str, also: Mapping[str, Sequence[Record]] | None = None) -> None:
-        """Content and meta in one stream; refs move only when both are written."""
-        stream = self._open()
-        meta = self._vault.meta
-        content = meta.content
-        groups = self._groups(plan)
-        if plan.changes or not content:
-            content = self._base(stream)
-            for author, changes in groups:
-                content = self._commit_content(stream, content, author, changes)
-                self.authors[author.email] += len(changes)
-        draft = MetaDraft(meta, session=self._session, at=self._at)
-        draft.inventory(plan.rows, plan.tombstones, plan.renames)
-        for name, items in (also or {}).items():
-            draft.record(name, items)
-        if kind == "content":
-            draft.compact_if_due()
-        mark = draft.commit(
-            stream, content=content, kind=kind, blobs=self._vault.blobs, sha_of=stream.sha_of, committer=self._committer
-        )
-        tip = stream.sha_of(mark)
-        self._stack.close()
-        self._stream = None
-        meta.tip = tip
-        self._commits_taken += 1
-
-    def _groups(self, plan: Plan) -> list[tuple[Person, list[FileChange]]]:
-        return by_author(without_authors(plan, NBVAULT).changes if self._large else plan.changes)
-
-    def _base(self, stream: FastImport) -> str:
-        """What the next content commit stands on: our last one, or, in a new vault, a root with the vault's own files.
-
-        What people pushed to ``backup/daily`` becomes a parent; its managed paths are set back to ours.
-        """
-        content, daily = self._vault.meta.content, self._vault.daily
-        if not content:
-            return self._root(stream)
-        if daily in ("", content) or self._vault.contains(content, daily):
-            return content
-        composed = conclude.compose(
-            self._vault.git, tip=daily, ours=content, previous=content, managed=self._vault.managed(self.removed)
-        )
-        tree = commit_info(self._vault.git, composed.start).tree
-        return self._commit_content(stream, content, NBVAULT, composed.changes, tree=tree, also=[daily])
-
-    def _root(self, stream: FastImport) -> str:
-        main = self._vault.main or self._vault.daily
-        there = {entry.path for entry in ls_tree(self._vault.git, main)} if main else set()
-        files = {".gitattributes": conclude.ATTRIBUTES, ".gitignore": conclude.IGNORE, "README.md": conclude.README}
-        changes = [FileChange(path, stream.blob(data, path)) for path, data in files.items() if path not in there]
-        if main and not changes:
-            return main
-        return self._commit_content(stream, main, NBVAULT, changes, subject="Begin the vault")
-
-    def _commit_content(
-        self,
-        stream: FastImport,
-        parent: str,
-        author: Person,
-        changes: Iterable[FileChange],
-        *,
-        tree: str | None = None,
-        also: Sequence[str] = (),
-        subject: str = "",
-    ) -> str:
-        subject = subject or f"Backup {self._at:%Y-%m-%d %H:%M} UTC: changes by {author.name}"
-        self.commits += 1
-        return stream.commit(
-            conclude.DAILY,
-            parents=[*([parent] if parent else []), *also],
-            author=author,
-            committer=self._committer,
-            authored_at=self._at,
-            committed_at=self._at,
-            message=f"{subject}\n\nNbvault-Session: {self._session}\n",
-            changes=list(changes),
-            tree=tree,
-        )
-
-
-def by_author(changes: Iterable[Authored]) -> list[tuple[Person, list[FileChange]]]:
-    """The changes in commits, one for each author, so that no commit puts a file where a later one removes one.
-
-    A removal that must make room for another author's file goes into a leading commit by nbvault.
-    """
-    changes = list(changes)
-    puts = {change.path: author for change, author in changes if change.blob}
-    folders: dict[str, set[Person]] = {}
-    for path, author in puts.items():
-        for folder in folders_above(path):
-            folders.setdefault(folder, set()).add(author)
-    groups: dict[Person, list[FileChange]] = {}
-    for change, author in changes:
-        in_way = not change.blob and _other(change.path, author, puts, folders)
-        groups.setdefault(NBVAULT if in_way else author, []).append(change)
-    first = groups.pop(NBVAULT, [])
-    ordered = sorted(groups.items(), key=lambda item: item[0].email)
-    return [*([(NBVAULT, first)] if first else []), *ordered]
-
-
-def _other(path: str, author: Person, puts: dict[str, Person], folders: dict[str, set[Person]]) -> bool:
-    """Whether the file that is removed at ``path`` stands in the way of somebody else's."""
-    if folders.get(path, set()) - {author}:
-        return True
-    return any(puts.get(folder, author) != author for folder in folders_above(path))
-
 
 def _is_as_listed(row: Row, outcome: Outcome) -> bool:
     listed = outcome.listed
     return (row.path, row.language) == (listed.path, listed.language) and not times_differ(listed, row)
-
-
-def _not_before(vault: Vault, at: datetime) -> datetime:
-    """Committer dates never go back, whatever the clock says."""
-    known = [sha for sha in (vault.meta.content, vault.main) if sha]
-    return max([at, *(commit_info(vault.git, sha).committed_at for sha in known)])
