@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -292,3 +294,11 @@ def empty_the_server(emulator: Emulator, pristine: Path) -> None:
     """The Git server's repository as it was when ``pristine`` was copied."""
     shutil.rmtree(server_of(emulator))
     shutil.copytree(pristine, server_of(emulator))
+
+
+def watched(condition: Callable[[], bool], *, within_s: float = 60) -> None:
+    """Wait for something that another process does."""
+    ends = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < ends
+        threading.Event().wait(0.02)

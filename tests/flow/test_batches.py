@@ -7,9 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +25,7 @@ from flow.places import (
     refs_of,
     server_of,
     tree_of,
+    watched,
 )
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.errors import VerificationError
@@ -120,14 +119,6 @@ def slow_import(folder: Path) -> Path:
     program.write_text(f'#!/bin/sh\n{wait}\nexec "{shutil.which("git")}" "$@"\n')
     program.chmod(0o755)
     return gate
-
-
-def watched(condition: Callable[[], bool], *, within_s: float = 60) -> None:
-    """Wait for something that another process does."""
-    ends = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < ends
-        threading.Event().wait(0.02)
 
 
 def test_dry_run_of_a_large_session_writes_nothing(emulator: Emulator, tmp_path: Path) -> None:

@@ -334,7 +334,7 @@ class GitSyncEngine:
         error = await self._around.host.explained(error)
         pushed = False
         try:
-            await self._stopping.in_time(self._save_and_record(error, ending))
+            await self._stopping.to_its_end(self._save_and_record(error, ending))
             pushed = True
         except NbvaultError as trouble:
             ending.notes.append(f"The end of the session could not be recorded in the vault: {trouble}")

@@ -10,6 +10,8 @@ from nbvault.errors import SessionInterrupted
 
 # A session that is asked to stop has 20 s; what is not pushed by then stays in the local repository.
 STOP_WITHIN_S = 15.0
+# What comes after a step that used all of that is quick, or it hangs, too.
+_AT_LEAST_S = 1.0
 T = TypeVar("T")
 
 
@@ -26,6 +28,7 @@ class Stopping:
     def __init__(self, stop: asyncio.Event, kill: Callable[[], None]) -> None:
         self._stop = stop
         self._kill = kill
+        self._stopped_at: float | None = None
         self.guard: asyncio.Future[None] | None = None
 
     async def unless_stopped(self, work: Awaitable[T]) -> T:
@@ -49,28 +52,31 @@ class Stopping:
             stop.cancel()
             await asyncio.gather(task, stop, return_exceptions=True)
 
-    async def blocking(self, work: Callable[[], T], *, grace_s: float = STOP_WITHIN_S) -> T:
+    async def blocking(self, work: Callable[[], T], *, grace_s: float | None = None) -> T:
         """Run blocking work beside the event loop; when asked to stop, it gets some seconds to end."""
         return await self.to_its_end(asyncio.to_thread(work), grace_s=grace_s)
 
-    async def to_its_end(self, work: Awaitable[T], *, grace_s: float = STOP_WITHIN_S) -> T:
-        """The result of work that is not broken off: when asked to stop, it gets some seconds to end, then git is."""
+    async def to_its_end(self, work: Awaitable[T], *, grace_s: float | None = None) -> T:
+        """The result of work that is not broken off: when asked to stop, it gets some seconds to end, then git is.
+
+        Args:
+            grace_s: So many seconds at most; None: as many as the session has left, all its steps together.
+        """
         task = asyncio.ensure_future(work)
         stop = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                await asyncio.wait({task}, timeout=grace_s)
+                left_s = self._left_s()
+                await asyncio.wait({task}, timeout=left_s if grace_s is None else min(grace_s, left_s))
             if not task.done():
                 self._kill()
             return await task
         finally:
             stop.cancel()
 
-    async def in_time(self, work: Awaitable[None]) -> None:
-        """When asked to stop, saving has some seconds; then git is stopped, and what is local stays for the next."""
-        task = asyncio.ensure_future(work)
-        done, _ = await asyncio.wait({task}, timeout=STOP_WITHIN_S if self._stop.is_set() else None)
-        if not done:
-            self._kill()
-        await task
+    def _left_s(self) -> float:
+        now = asyncio.get_running_loop().time()
+        if self._stopped_at is None:
+            self._stopped_at = now
+        return max(self._stopped_at + STOP_WITHIN_S - now, _AT_LEAST_S)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from nbvault.errors import ConfigurationError, GitError, SessionInterrupted, VaultError
+from nbvault.errors import ConfigurationError, GitError, NbvaultError, SessionInterrupted, VaultError
 from nbvault.gitstore.complaints import disk_failure
 
 OLDEST_GIT = (2, 34, 0)
@@ -148,12 +148,13 @@ class _Running:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._processes: set[subprocess.Popen[bytes]] = set()
+        self._broken_off: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
 
     def begin(self, start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._stopped:
-                raise SessionInterrupted("Git was stopped in the middle of its work.")
+                raise _interrupted()
             self._processes = {process for process in self._processes if process.returncode is None}
             process = start()
             self._processes.add(process)
@@ -164,8 +165,21 @@ class _Running:
             self._stopped = True
             for process in self._processes:
                 if process.poll() is None:
+                    self._broken_off.add(process)
                     with suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGKILL)
+
+    def broke_off(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether `stop` ended it: what it says then is no news of git."""
+        with self._lock:
+            return process in self._broken_off
+
+
+def _interrupted() -> SessionInterrupted:
+    return SessionInterrupted(
+        "The session was asked to stop and git did not end in time, so it was stopped in the middle of its work; "
+        "the next session goes on from what is committed."
+    )
 
 
 class Git:
@@ -205,7 +219,7 @@ class Git:
             secrets: Texts that must not appear in any error.
 
         Raises:
-            GitError: any other exit code; TookTooLong: the time is up.
+            GitError: any other exit code; TookTooLong: the time is up; SessionInterrupted: `stop` ended it.
         """
         process = self._start(args, environment, feed=stdin is not None)
         try:
@@ -215,6 +229,8 @@ class Git:
         finally:
             _kill(process, asked_s=2.0)  # git then takes its locks away
         done = Completed(process.returncode, stdout, masked(decode(stderr), secrets))
+        if self._running.broke_off(process):
+            raise _interrupted()
         if done.returncode not in ok:
             raise failure(args, done.returncode, done.stderr)
         return done
@@ -228,7 +244,7 @@ class Git:
         self, *args: str, environment: Mapping[str, str] | None = None, secrets: Collection[str] = ()
     ) -> Iterator[LongProcess]:
         """A command that is fed and read while it runs; leaving the block kills it if it still does."""
-        process = LongProcess(self._start(args, environment, feed=True), args, secrets)
+        process = LongProcess(self._start(args, environment, feed=True), args, secrets, self._running)
         try:
             yield process
         finally:
@@ -287,13 +303,16 @@ class Git:
 class LongProcess:
     """A running command; its complaints are drained by a thread, so it never waits for us to read them."""
 
-    def __init__(self, process: subprocess.Popen[bytes], args: Sequence[str], secrets: Collection[str]) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], args: Sequence[str], secrets: Collection[str], running: _Running
+    ) -> None:
         assert process.stdin is not None  # noqa: S101 - all three are pipes
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
         self._process = process
         self._args = args
         self._secrets = secrets
+        self._running = running
         self._complaints = bytearray()
         self.stdin: IO[bytes] = process.stdin
         self.stdout: IO[bytes] = process.stdout
@@ -317,7 +336,7 @@ class LongProcess:
             ok: Exit codes that are no error.
 
         Raises:
-            GitError: it ended with any other.
+            GitError: it ended with any other. SessionInterrupted: `Git.stop` ended it.
         """
         with suppress(BrokenPipeError):
             self.stdin.close()
@@ -325,7 +344,7 @@ class LongProcess:
             raise self.error()
         return self._stderr()
 
-    def error(self) -> GitError:
+    def error(self) -> NbvaultError:
         """The error of a process that broke off: waits for its end and says its last words."""
         with suppress(OSError):
             self.stdin.close()
@@ -333,6 +352,8 @@ class LongProcess:
             self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             self.kill()
+        if self._running.broke_off(self._process):
+            return _interrupted()
         return failure(self._args, self._process.returncode, self._stderr())
 
     def kill(self) -> None:
