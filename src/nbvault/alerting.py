@@ -192,8 +192,6 @@ def _mail_changes(
     except LockedError:
         say("The change report waits for a session to end.")
         return ()
-    except SessionInterrupted:
-        raise
     except NbvaultError as error:
         notes.append(f"The change report was not sent: {error}")
         return ()
@@ -289,8 +287,6 @@ def _note(settings: Settings, lines: Sequence[Record], *, say: Say, clock: Clock
     try:
         with noting(settings, say=say, clock=clock) as (vault, store):
             write_note(settings, vault, events, state=store, records={RECORDS: lines}, clock=clock)
-    except SessionInterrupted:
-        raise
     except NbvaultError as error:
         say(f"What was told is not in the vault's audit trail yet: {error}")
 

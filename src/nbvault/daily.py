@@ -16,7 +16,7 @@ from nbvault.administration import noting, write_note
 from nbvault.alarms import ChannelName
 from nbvault.channels import email_of
 from nbvault.clock import Clock, iso
-from nbvault.errors import ConfigurationError, NbvaultError, SessionInterrupted, VaultError
+from nbvault.errors import ConfigurationError, NbvaultError, VaultError
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.vault import Vault
 from nbvault.model import Status
@@ -98,8 +98,6 @@ def mail_changes(settings: Settings, book: AlertBook, facts: Facts, *, clock: Cl
     try:
         with noting(settings, say=_silent, clock=clock) as where:
             _note(settings, where, made, event, tried.detail, clock=clock)
-    except SessionInterrupted:
-        raise
     except NbvaultError as error:
         # The claim stays: nobody sends it again today, and the next report tells of its sessions once more.
         return tried._replace(detail=f"{tried.detail} (the vault was not told: {error.message})")

@@ -13,7 +13,7 @@ from nbvault.clock import Clock, parse_iso
 from nbvault.credentials import renews_itself
 from nbvault.credentials import status as credential_status
 from nbvault.daily import MAIL_MONTHS, MAILS
-from nbvault.errors import NbvaultError, SessionInterrupted, StateError
+from nbvault.errors import NbvaultError, StateError
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.restores import BRANCH, RECEIPT, opened_restores
 from nbvault.gitstore.vault import Vault
@@ -87,8 +87,6 @@ def _from_vault(
             look = _read(vault, empty.facts, fresh=fresh)
             restores = _restores(settings, vault, notes, clock=clock) if fresh else None
             wrong = audit(settings, vault, state) if audit else None
-    except SessionInterrupted:
-        raise
     except NbvaultError as error:
         notes.append(f"The vault cannot be read: {error}")
         return empty
@@ -99,8 +97,6 @@ def _refreshed(vault: Vault, notes: list[str]) -> bool:
     """Whether the remote has answered; otherwise the vault is as of the last fetch, if there was one."""
     try:
         vault.refresh()
-    except SessionInterrupted:
-        raise
     except NbvaultError as error:
         vault.refresh_offline()
         if not vault.meta.tip:
@@ -198,8 +194,6 @@ def _restores(settings: Settings, vault: Vault, notes: list[str], *, clock: Cloc
             lately = [each for each in branch.ids() if (began := session_time(each)) and began >= since]
             oids = {each: branch.files(each).get(RECEIPT, "") for each in lately}
             content = branch.read([oid for oid in oids.values() if oid])
-    except SessionInterrupted:
-        raise
     except NbvaultError as error:
         notes.append(f"How restores ended cannot be seen: {error}")
         return None

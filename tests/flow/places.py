@@ -302,3 +302,13 @@ def watched(condition: Callable[[], bool], *, within_s: float = 60) -> None:
     while not condition():
         assert time.monotonic() < ends
         threading.Event().wait(0.02)
+
+
+def hanging_git(folder: Path, arguments: str) -> Path:
+    """A git that hangs where its arguments fit a pattern of the shell; the file that is there when one does."""
+    folder.mkdir()
+    hangs, program = folder / "hangs", folder / "git"
+    hang = f'case "$*" in {arguments}) touch "{hangs}"; exec sleep 600;; esac'
+    program.write_text(f'#!/bin/sh\n{hang}\nexec "{shutil.which("git")}" "$@"\n')
+    program.chmod(0o755)
+    return hangs

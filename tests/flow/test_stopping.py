@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flow.places import DRIVER, Machine, check_health, check_tree, server_of, watched
+from flow.places import DRIVER, Machine, check_health, check_tree, hanging_git, server_of, watched
 from nbvault_emulator.testing import Emulator
 
 HASTY = (
@@ -28,7 +28,7 @@ def test_a_push_that_hangs_does_not_keep_it(ref: str, batches: bool, tmp_path: P
     with Emulator(notebooks=60) as emulator:
         keys = {"batch_size": 20, "push_every": 60} if batches else {}
         machine = Machine(tmp_path / "a", emulator, sync_keys=keys, path=str(tmp_path / "bin"))
-        hangs = hanging_push(tmp_path / "bin", ref)
+        hangs = hanging_git(tmp_path / "bin", f"*push*:{ref}*")
         command = [sys.executable, "-c", HASTY, str(DRIVER), str(machine.config)]
         process = subprocess.Popen(command, env=machine.environment(), stdout=subprocess.PIPE, text=True)
         watched(lambda: hangs.exists() or process.poll() is not None)
@@ -41,13 +41,3 @@ def test_a_push_that_hangs_does_not_keep_it(ref: str, batches: bool, tmp_path: P
         assert (again.exit_code, again.counts.added + again.counts.unchanged) == (0, 60), again
         check_tree(emulator)
         check_health(server_of(emulator))
-
-
-def hanging_push(folder: Path, ref: str) -> Path:
-    """A git whose pushes to a ref hang; the file that is there when one does."""
-    folder.mkdir()
-    hangs, program = folder / "hangs", folder / "git"
-    hang = f'case "$*" in *push*:{ref}*) touch "{hangs}"; exec sleep 600;; esac'
-    program.write_text(f'#!/bin/sh\n{hang}\nexec "{shutil.which("git")}" "$@"\n')
-    program.chmod(0o755)
-    return hangs

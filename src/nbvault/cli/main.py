@@ -130,8 +130,9 @@ def run(arguments: Sequence[str], *, settings: Mapping[str, str] | None = None) 
     except BrokenPipeError:
         output.silence()
         return 1
-    except (KeyboardInterrupt, click.Abort):
-        failure: NbvaultError = SessionInterrupted("Interrupted.")
+    except (KeyboardInterrupt, click.Abort) as error:
+        asked = isinstance(error.__cause__ or error, _Terminated)
+        failure: NbvaultError = SessionInterrupted("Asked to stop (SIGTERM)." if asked else "Interrupted.")
     except click.ClickException as error:
         failure = _wrong_usage(error)
     except NbvaultError as error:
@@ -158,8 +159,12 @@ def _prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM. Like Ctrl-C it is no error of nbvault's, which a command may note and go on."""
+
+
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise SessionInterrupted("Asked to stop (SIGTERM).")
+    raise _Terminated
 
 
 def _wrong_usage(error: click.ClickException) -> ConfigurationError:

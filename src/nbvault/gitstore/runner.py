@@ -176,10 +176,7 @@ class _Running:
 
 
 def _interrupted() -> SessionInterrupted:
-    return SessionInterrupted(
-        "The session was asked to stop and git did not end in time, so it was stopped in the middle of its work; "
-        "the next session goes on from what is committed."
-    )
+    return SessionInterrupted("Asked to stop; git did not end in time and was stopped in the middle of its work.")
 
 
 class Git:

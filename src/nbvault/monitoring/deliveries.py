@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from nbvault.clock import Clock
-from nbvault.errors import NbvaultError, SessionInterrupted
+from nbvault.errors import NbvaultError
 from nbvault.ids import stamp
 from nbvault.notify.errors import DeliveryFailed
 from nbvault.notify.message import Message
@@ -128,8 +128,6 @@ class Outbox:
                     break
                 self._clock.wait(pause_s)
                 pause_s *= 2
-            except SessionInterrupted:
-                raise
             except NbvaultError as error:
                 return Result.WAITING, str(error)
         return Result.WAITING, str(why)

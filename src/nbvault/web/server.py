@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from nbvault.errors import ConfigurationError, SessionInterrupted
+from nbvault.errors import ConfigurationError
 from nbvault.settings import Settings, SignIn, is_loopback
 from nbvault.web.app import create_app
 from nbvault.web.signing import LocalSignIn
@@ -65,7 +65,7 @@ def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None
         # Before the server begins: what is wrong with the vault is then said like any other error.
         site.warm.open()
         # The server has ended in order, and then passes on the signal that ended it.
-        with suppress(KeyboardInterrupt, SessionInterrupted):
+        with suppress(KeyboardInterrupt):
             _Server(config, lambda: say(_told(site, settings, host, port))).run(sockets=[listening])
     return 0
 
