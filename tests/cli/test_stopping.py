@@ -13,8 +13,6 @@ import pytest
 from flow.places import Machine, hanging_git, watched
 from nbvault_emulator.testing import Emulator
 
-PROGRAM = "from nbvault.cli.main import main; main()"
-
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
@@ -33,7 +31,7 @@ def test_a_silent_remote_keeps_no_command(command: str, asked: signal.Signals, s
     """Asked to stop while the Git server is silent, a command ends with 9, and does not take that for an answer."""
     hangs = hanging_git(tmp_path / "bin", "*ls-remote*")
     environment = {**saved.environment(), "PATH": f"{hangs.parent}:{saved.environment()['PATH']}"}
-    line = [sys.executable, "-c", PROGRAM, *command.split(), "--config", str(saved.config)]
+    line = [sys.executable, "-m", "nbvault", *command.split(), "--config", str(saved.config)]
     process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     watched(lambda: hangs.exists() or process.poll() is not None)
     process.send_signal(asked)
