@@ -98,11 +98,16 @@ class Notebooks:
         Raises:
             ConfigurationError: no notebook was ever there; names near ones.
         """
-        wanted = spellings(self.root, path)
-        for spelling in wanted:
-            if found := self._living(spelling) or self._deleted(spelling) or self._moved_on(spelling):
-                return found
-        raise ConfigurationError(f"The vault has never had a notebook {path!r}.", hint=self._hint(wanted))
+        found = self.get(path)
+        if found is None:
+            hint = self._hint(spellings(self.root, path))
+            raise ConfigurationError(f"The vault has never had a notebook {path!r}.", hint=hint)
+        return found
+
+    def get(self, path: str) -> Found | None:
+        """As `find`; None where no notebook was ever there."""
+        spelt = spellings(self.root, path)
+        return next((found for each in spelt if (found := self._at(each))), None)
 
     def stays(self, object_id: int) -> list[Stay]:
         """Where a notebook was, oldest first."""
@@ -126,6 +131,9 @@ class Notebooks:
             if any(stone.repo_path == repo_path for stone in self._stones_at(path)):
                 return True
         return False
+
+    def _at(self, path: str) -> Found | None:
+        return self._living(path) or self._deleted(path) or self._moved_on(path)
 
     def _living(self, path: str) -> Found | None:
         return next((Found(row.object_id, path, row=row) for row in self.rows_at(path)), None)

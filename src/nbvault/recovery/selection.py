@@ -113,9 +113,20 @@ class _Chooser:
         if (given.rstrip("/") or "/") in (root, "/Workspace" + root):
             return Chosen(Kind.FOLDER, root, tuple(self.state.everything()))
         for path in wanted:
-            if found := self._there(path) or self._matching(path):
+            if found := self._there(path):
+                return found
+        # What a path names by itself, today or once, comes before what it fits as a pattern.
+        for path in () if self._is_name(given, wanted) else wanted:
+            if found := self._matching(path):
                 return found
         return self._elsewhere(given, wanted)
+
+    def _is_name(self, given: str, wanted: Sequence[str]) -> bool:
+        """Whether a notebook or a folder ever was there, though no character says that it is no pattern."""
+        if not any(map(_WILD.search, wanted)):
+            return True
+        folders = tuple(path.rstrip("/") + "/" for path in wanted)
+        return self.notebooks.get(given) is not None or any(p.startswith(folders) for p in self.notebooks.paths())
 
     def _there(self, path: str) -> Chosen | None:
         if item := self.state.notebook(path):

@@ -48,6 +48,32 @@ def test_deleted_notebooks_and_folders_come_back(desk: RestoreDesk) -> None:
     assert path_of("f/sub") not in there
 
 
+@pytest.mark.parametrize("name", ["done?", "d*e!", "what?/sub", "w**/x"])
+def test_a_name_comes_before_a_pattern(name: str, desk: RestoreDesk) -> None:
+    """What was deleted comes back, and nothing that lives and that its name would fit as a pattern is touched."""
+    alike = path_of("f/" + name.replace("?", "!").replace("*", "n"))
+    for path in (path_of("f/" + name), alike):
+        desk.emulator.create(path, source("saved"))
+    desk.sync()
+    desk.emulator.delete(path_of("f/" + name))
+    desk.emulator.edit(alike, source("in nobody's vault"))
+    desk.sync()
+    for given in (name, name.rpartition("/")[0] or name):
+        assert desk.plan(path_of("f/" + given)) == {path_of("f/" + name): "create"}
+
+
+def test_a_name_of_once_comes_before_a_pattern(desk: RestoreDesk) -> None:
+    """So it is where the notebook has another name today, and where it has this one only today."""
+    for name in ("q?", "qa"):
+        desk.emulator.create(path_of(f"f/{name}"), source(name))
+    desk.sync()
+    desk.emulator.move(path_of("f/q?"), path_of("f/r?"))
+    desk.sync()
+    assert desk.plan(path_of("f/q?")) == {path_of("f/r?"): "identical"}
+    assert desk.plan(path_of("f/r?"), at=str(desk.diary[-2].report.tag)) == {path_of("f/q?"): "create"}
+    assert desk.plan(path_of("f/q*")) == {path_of("f/qa"): "identical"}
+
+
 def test_relative_and_workspace_paths(still: RestoreDesk) -> None:
     """A path may be relative to the root, and may begin with /Workspace."""
     for given in ("f/a", f"/Workspace{path_of('f/a')}", path_of("f/a") + "/"):
