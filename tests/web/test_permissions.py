@@ -104,6 +104,21 @@ def _over(browser: Browser, name: str) -> Any:
     return task if task["stage"] in ("done", "failed") else None
 
 
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_search_for_what_is_hidden_ends_like_one_for_what_is_nowhere(everything: bool, ann: Browser) -> None:
+    """Nothing that is told of the search says that the text, or the place, is in the vault."""
+
+    def told(text: str, path: str) -> Any:
+        body = {"text": text, "all_versions": everything, "path": path}
+        ended = ann.ended(ann.post("/api/search", body))
+        return {key: value for key, value in ended.items() if key not in ("task", "title", "began", "ended")}
+
+    nowhere = told("in no notebook at all", "")
+    assert told(TEXT, "") == nowhere
+    for place in (PRICES, PRICES + "x", f"{ROOT}{SECRET}"):
+        assert told(TEXT, place) == nowhere
+
+
 def test_who_may_see_it_sees_it(bob: Browser) -> None:
     """The same questions are answered to somebody who has the right."""
     assert bob.get("/notebook", path=PRICES).status_code == 200

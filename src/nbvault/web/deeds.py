@@ -370,11 +370,10 @@ class Deeds:
             found = Searched(text)
             task.result, task.words = found, "Searching"
 
-            def told(done: int) -> None:
+            def told(_done: int) -> None:
+                # How many have the text is not told: it would count what the viewer may not see.
                 if self._tasks.closing.is_set():
                     raise SessionInterrupted("The page was stopped.")
-                task.done = done
-                task.words = f"{done:,} {'versions' if everything else 'notebooks'} searched"
 
             looking = search_all if everything else search
             _collect(found, self._seen(viewer, snapshot, looking(snapshot.vault, needle, place=place, progress=told)))
