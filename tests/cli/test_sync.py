@@ -182,6 +182,17 @@ def test_sigterm_while_the_workspace_is_silent_ends_with_9(desk: Desk, emulator:
     assert ended.report()["status"] == "interrupted"
 
 
+@pytest.mark.parametrize("url", ["sqlite:////etc/passwd/y.db", "sqlite:///missing/folder/y.db", "sqlite:///torn.db"])
+def test_a_state_store_that_cannot_be_opened_is_said_in_a_sentence(url: str, desk: Desk) -> None:
+    """The session goes on without it, and nothing of the program's inside is shown."""
+    (desk.folder / "torn.db").write_bytes(bytes(range(256)) * 40)
+    for _ in range(2):
+        ended = desk.run("sync", "--json", NBVAULT_STATE__URL=url)
+        assert (ended.code, ended.report()["status"]) == (0, "complete"), ended.err
+        assert "The state store is not used in this session" in ended.err
+        assert "Traceback" not in ended.err
+
+
 def await_line(stream: IO[str] | None, words: str) -> None:
     """Read what a process says until it says this."""
     assert stream is not None

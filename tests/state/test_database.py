@@ -226,3 +226,18 @@ def test_a_lost_postgresql_user_is_named_without_the_statement(postgres: Path) -
     with pytest.raises(StateError, match=r'"absent" does not exist.*Create the database') as caught:
         StateManager(f"postgresql://postgres@/absent?host={postgres}").open()
     assert "SELECT" not in str(caught.value)
+
+
+def test_one_in_memory_is_the_same_for_every_thread() -> None:
+    """What one thread writes, the others read, also side by side."""
+    seen: list[int] = []
+    with StateManager("sqlite://") as state:
+        write_events(state, 1)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda number: write_events(state, number), range(2, 10)))
+            seen += pool.map(lambda _: len(list(state.audit())), range(4))
+    assert seen == [9] * 4
+
+
+def write_events(state: StateManager, number: int) -> None:
+    state.record_audit([AuditEvent(T0, "ann", "look", f"/{number}", "ok")])

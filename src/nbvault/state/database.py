@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from nbvault.clock import Clock
 from nbvault.errors import StateError
@@ -161,8 +162,13 @@ class Database:
             )
         if kind == "databricks":
             check_databricks(self._url)
+        pool: dict[str, Any] = {"pool_pre_ping": kind != "sqlite"}
+        if kind == "sqlite" and self._url.database in (None, "", ":memory:"):
+            # In memory: what one thread writes, the others read, one after the other.
+            pool = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
+            pool["connect_args"] = {"check_same_thread": False}
         try:
-            engine = sa.create_engine(self._url, hide_parameters=True, pool_pre_ping=kind != "sqlite")
+            engine = sa.create_engine(self._url, hide_parameters=True, **pool)
         except exc.NoSuchModuleError as error:
             hint = _DRIVERS.get(kind, "state.url begins with sqlite:///, postgresql:// or databricks://.")
             raise StateError(f"The state store cannot be a {kind!r} database here.", hint=hint) from error
