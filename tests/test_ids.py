@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nbvault.ids import moment, new_id, stamp
 
 ZONES = st.integers(-12 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-MOMENTS = st.builds(datetime.fromtimestamp, st.floats(946_684_800, 4_102_444_800), ZONES)
+MOMENTS = st.builds(datetime.fromtimestamp, st.floats(-60_000_000_000, 4_102_444_800), ZONES)
 
 
 @given(MOMENTS)

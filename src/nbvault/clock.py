@@ -52,7 +52,12 @@ def parse_iso(text: str) -> datetime:
     """The inverse of `iso`; also takes any ISO 8601 time, in UTC where it names no zone.
 
     Raises:
-        ValueError: the text is no ISO 8601 time.
+        ValueError: the text is no ISO 8601 time, or one that UTC has in no year from 1 to 9999.
     """
     moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    try:
+        moment.astimezone(timezone.utc)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is out of range.") from error
+    return moment

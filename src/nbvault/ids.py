@@ -11,7 +11,9 @@ _LENGTH = len("20261121T020000Z")
 
 def stamp(at: datetime) -> str:
     """A moment to the second, in UTC, such as ``20261121T020000Z``; stamps sort as their moments do."""
-    return f"{at.astimezone(timezone.utc):{_STAMP}}"
+    at = at.astimezone(timezone.utc)
+    # Not %Y, which leaves out zeros.
+    return f"{at.year:04}{at:%m%dT%H%M%SZ}"
 
 
 def moment(name: str) -> datetime:

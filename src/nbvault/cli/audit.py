@@ -145,7 +145,7 @@ def _time(text: str, *, end: bool = False) -> datetime | None:
         raise ConfigurationError(
             f"{text!r} is no time.", hint="Give a date or a time such as 2026-11-21T14:30."
         ) from None
-    return time + timedelta(days=1) if end and _DATE.fullmatch(text.strip()) else time
+    return time + timedelta(days=1, microseconds=-1) if end and _DATE.fullmatch(text.strip()) else time
 
 
 def _write(file: Path, text: str) -> None:

@@ -180,7 +180,7 @@ def log(
     """
     options = ["--first-parent"] if first_parent else []
     options += [f"--max-count={limit}"] if limit is not None else []
-    options += [f"--until={int(until.timestamp())}"] if until is not None else []
+    options += [f"--until={_date(until)}"] if until is not None else []
     options += [tip, *(f"^{sha}" for sha in exclude), "--", *paths]
     yield from _log(git, options, changes=changes or bool(paths))
 
@@ -208,8 +208,8 @@ def blob_log(
         GitError: the tip is not here.
     """
     tips = [tip, *(f"^{sha}" for sha in exclude)]
-    tips += [f"--since={int(since.timestamp())}"] if since is not None else []
-    tips += [f"--until={int(until.timestamp())}"] if until is not None else []
+    tips += [f"--since={_date(since)}"] if since is not None else []
+    tips += [f"--until={_date(until)}"] if until is not None else []
     tips += ["--fixed-strings", f"--grep={saying}"] if saying else []
     shape = ("-z", f"--format=tformat:{_FORMAT}", "--raw", "--no-abbrev", "--no-renames", "--root", "--first-parent")
     with git.offline().spawn("log", *shape, "--encoding=UTF-8", "--no-color", "--no-mailmap", *tips, "--") as process:
@@ -219,6 +219,11 @@ def blob_log(
             fields = [token, *(next(tokens) for _ in _FIELDS[1:])]
             token, found = _differences(tokens)
             yield _commit([decode(field) for field in fields]), found
+
+
+def _date(moment: datetime) -> str:
+    """As git is told a date: a number alone it takes for one only from 1973 on, and none before 1970."""
+    return f"@{max(int(moment.timestamp()), 0)} +0000"
 
 
 def _log(git: Git, options: Sequence[str], *, changes: bool) -> Iterator[LogEntry]:
