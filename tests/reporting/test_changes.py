@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections import Counter
 from datetime import timedelta
 
@@ -116,6 +118,37 @@ def test_times_as_people_give_them(story: Desk) -> None:
     assert Query.of_texts(since="yesterday", now=now).since == (now - timedelta(days=1)).replace(
         hour=0, minute=0, second=0, microsecond=0
     )
+
+
+@pytest.mark.parametrize("since", ["0001-01-01", "0900-06-01", "1900-01-01", "1970-01-01", "1970-04-26", "1973-03-03"])
+def test_long_before_is_everything(since: str, story: Desk) -> None:
+    """A period that begins before git, or time itself, has all changes; one that ends there has none."""
+    now = story.clock.now()
+    assert told(story, since=Query.of_texts(since=since, now=now).since) == told(story)
+    assert told(story, until=Query.of_texts(until=since, now=now).until) == []
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "10000-01-01"])
+def test_a_time_in_no_year_is_refused(time: str, story: Desk) -> None:
+    """What is before the year 1 or after 9999 in UTC is no time, for periods and for moments."""
+    for asked in ({"since": time}, {"until": time}):
+        with pytest.raises(ConfigurationError, match="is no time"):
+            Query.of_texts(now=story.clock.now(), **asked)
+    with pytest.raises(ConfigurationError, match=r"is no time|names no commit"):
+        story.show("/Clients/keep", at=time)
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "table", "md"])
+def test_a_report_that_fails_at_once_says_nothing_else(form: str, story: Desk) -> None:
+    """What is printed is the failure, and for a program one object."""
+    command = [sys.executable, "-m", "nbvault", "changes", "--session", "nonsense"]
+    command += ["--json"] if form == "json" else ["--format", form]
+    done = subprocess.run(
+        command, env=story.environment(), cwd=story.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 7
+    assert "knows no session 'nonsense'" in done.stderr
+    assert (json.loads(done.stdout)["exit_code"] if form == "json" else done.stdout) == (7 if form == "json" else "")
 
 
 def test_cells_and_lines_are_counted(story: Desk) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from nbvault.cli import output
-from nbvault.cli.options import config_option, json_option, load
+from nbvault.cli.options import config_option, json_option, load, not_empty
 from nbvault.clock import SystemClock
-from nbvault.errors import ConfigurationError
+from nbvault.errors import ConfigurationError, NbvaultError
 
 if TYPE_CHECKING:
     from nbvault.gitstore.vault import Vault
@@ -24,11 +25,34 @@ _ENDINGS = {".csv": "csv", ".json": "json", ".html": "html", ".htm": "html", ".m
 
 
 @click.command("changes")
-@click.option("--since", metavar="TIME", default="", help="From this time or day on: 2026-11-21, yesterday, 7d.")
-@click.option("--until", metavar="TIME", default="", help="Up to this time, or the end of this day (UTC).")
-@click.option("--session", metavar="ID", default="", help="Of one session only; 'last' is the newest.")
-@click.option("--author", metavar="WHO", default="", help="By this person: e-mail or name; * stands for anything.")
-@click.option("--path", "place", metavar="GLOB", default="", help="Only in these: a notebook, a folder or a glob.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    default="",
+    callback=not_empty,
+    help="From this time or day on: 2026-11-21, yesterday, 7d.",
+)
+@click.option(
+    "--until", metavar="TIME", default="", callback=not_empty, help="Up to this time, or the end of this day (UTC)."
+)
+@click.option(
+    "--session", metavar="ID", default="", callback=not_empty, help="Of one session only; 'last' is the newest."
+)
+@click.option(
+    "--author",
+    metavar="WHO",
+    default="",
+    callback=not_empty,
+    help="By this person: e-mail or name; * stands for anything.",
+)
+@click.option(
+    "--path",
+    "place",
+    metavar="GLOB",
+    default="",
+    callback=not_empty,
+    help="Only in these: a notebook, a folder or a glob.",
+)
 @click.option("--language", metavar="NAME", default="", help="Only these: python, sql, scala, r, or ipynb.")
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="Otherwise as --output's ending says, or a table.")
 @click.option("--output", "file", metavar="FILE", type=click.Path(path_type=Path), help="Write it there.")
@@ -67,9 +91,7 @@ def command(
         if file is not None:
             _write(pieces, file)
         else:
-            with output.unless_nobody_reads():
-                for piece in pieces:
-                    sys.stdout.write(piece)
+            _print(pieces)
         for note in made.notes:
             output.note(output.shown(note))
         return made.exit_code
@@ -113,6 +135,18 @@ def _pieces(vault: Vault, made: Report, form: str, *, details: int) -> Iterator[
     else:
         yield from tables.to_text(stream)
         yield from tables.summary_text(made)
+
+
+def _print(pieces: Iterator[str]) -> None:
+    # What fails at once, after the head, leaves nothing half told; what fails later ends the line it was in.
+    begun = list(islice(pieces, 2))
+    try:
+        with output.unless_nobody_reads():
+            for piece in chain(begun, pieces):
+                sys.stdout.write(piece)
+    except NbvaultError:
+        sys.stdout.write("\n")
+        raise
 
 
 def _write(pieces: Iterator[str], file: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from nbvault.cli import trail
 
@@ -33,6 +34,18 @@ def config_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """Let a command take ``--json``, handed on as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON value as the last line of stdout.")(command)
+
+
+def not_empty(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """The value of an option; one that is given and empty is a variable that nobody set, and means something else.
+
+    Raises:
+        click.BadParameter: it is empty.
+    """
+    asked = context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
+    if asked and value is not None and not value.strip():
+        raise click.BadParameter("it is empty.", context, parameter)
+    return value
 
 
 def _keep(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from nbvault.cli import output
-from nbvault.cli.options import config_option, json_option, load
+from nbvault.cli.options import config_option, json_option, load, not_empty
 from nbvault.errors import ConfigurationError
 
 _MODES = click.Choice(["never", "changed", "always"])
@@ -16,14 +16,27 @@ _MODES = click.Choice(["never", "changed", "always"])
 
 @click.command("restore")
 @click.argument("paths", nargs=-1, metavar="PATH...")
-@click.option("--at", metavar="TIME|COMMIT", help="As of that time (a date: the end of that day, UTC), commit or tag.")
-@click.option("--to", metavar="PATH", default="", help="To another place; one that ends with / is a folder.")
+@click.option(
+    "--at",
+    metavar="TIME|COMMIT",
+    callback=not_empty,
+    help="As of that time (a date: the end of that day, UTC), commit or tag.",
+)
+@click.option(
+    "--to", metavar="PATH", default="", callback=not_empty, help="To another place; one that ends with / is a folder."
+)
 @click.option("--remap", metavar="FROM=TO", multiple=True, help="Replace the beginning of paths; may be repeated.")
 @click.option("--overwrite", type=_MODES, default="changed", show_default=True, help="Which ones to overwrite.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, write nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--resume", metavar="ID", default="", help="Finish a restore that was interrupted.")
-@click.option("--abandon", metavar="ID", default="", help="Close a restore that was killed, without finishing it.")
+@click.option("--resume", metavar="ID", default="", callback=not_empty, help="Finish a restore that was interrupted.")
+@click.option(
+    "--abandon",
+    metavar="ID",
+    default="",
+    callback=not_empty,
+    help="Close a restore that was killed, without finishing it.",
+)
 @click.option(
     "--report", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write a page to print."
 )
@@ -50,7 +63,7 @@ def command(
     """
     from nbvault.restoring import opened_restorer
 
-    _check(paths, at, resume=resume, abandon=abandon)
+    _check(paths, resume=resume, abandon=abandon)
     mapped = _mapped(remap)
     looking_at = () if to or remap else paths
     with opened_restorer(load(), say=output.note, looking_at=looking_at) as restorer:
@@ -77,8 +90,6 @@ def _mapped(remap: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple(parse_remap(each) for each in remap)
 
 
-def _check(paths: tuple[str, ...], at: str | None, *, resume: str, abandon: str) -> None:
+def _check(paths: tuple[str, ...], *, resume: str, abandon: str) -> None:
     if sum(map(bool, (paths, resume, abandon))) != 1:
         raise ConfigurationError("Name what to restore, or one restore to resume or to abandon.")
-    if at is not None and not at.strip():
-        raise ConfigurationError("--at is empty.", hint="Give a time such as 2026-11-21T14:30, or a commit.")

@@ -48,10 +48,18 @@ def assign(
         remap: Beginnings of paths to be replaced; the longest that fits counts.
 
     Raises:
-        ConfigurationError: two different notebooks would get one target.
+        ConfigurationError: two different notebooks would get one target, or a beginning fits no path.
     """
+    everything = list(_all(chosen, to, into=into))
+    for old, _ in remap if everything else ():
+        # What was to go elsewhere must not be written over where it is.
+        if not any(_fits(each.target, old) for each in everything):
+            raise ConfigurationError(
+                f"--remap {old}: no path of what is to be restored begins so, such as {everything[0].target}.",
+                hint="Capital and small letters are different.",
+            )
     found: dict[str, Wanted] = {}
-    for wanted in (_placed(each, remap) for each in _all(chosen, to, into=into)):
+    for wanted in (_placed(each, remap) for each in everything):
         other = found.setdefault(wanted.target, wanted)
         if other != wanted:
             raise ConfigurationError(
@@ -76,8 +84,12 @@ def _under(chosen: Chosen, item: Item, to: str, *, alone: bool, into: bool) -> s
     return to + rest if alone or chosen.kind is Kind.GLOB else f"{to}/{name}{rest}"
 
 
+def _fits(path: str, beginning: str) -> bool:
+    return path == beginning or path.startswith(beginning + "/")
+
+
 def _placed(wanted: Wanted, remap: Sequence[tuple[str, str]]) -> Wanted:
-    fitting = [pair for pair in remap if wanted.target == pair[0] or wanted.target.startswith(pair[0] + "/")]
+    fitting = [pair for pair in remap if _fits(wanted.target, pair[0])]
     if not fitting:
         return wanted
     old, new = max(fitting, key=lambda pair: len(pair[0]))

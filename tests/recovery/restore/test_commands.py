@@ -102,6 +102,24 @@ def test_wrong_usage(still: RestoreDesk) -> None:
         assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "words"),
+    [
+        (["--to", ""], "'--to': it is empty"),
+        (["--to", " "], "'--to': it is empty"),
+        (["--at", ""], "'--at': it is empty"),
+        (["--remap", "/clients=/Shared"], "--remap /clients: no path"),
+        (["--to", "/Shared/x", "--remap", f"{FOLDER}=/Shared/y"], f"--remap {FOLDER}: no path"),
+    ],
+)
+def test_what_was_to_go_elsewhere_is_not_written_in_place(elsewhere: list[str], words: str, still: RestoreDesk) -> None:
+    """A variable that nobody set, and a beginning that fits nothing, end with 7 before anything is looked at."""
+    before = still.holding()
+    code, out, err = run(still, "restore", path_of("f/a"), "--overwrite", "always", "--yes", *elsewhere)
+    assert (code, out, still.holding()) == (7, "", before)
+    assert words in err
+
+
 def test_a_restore_that_had_ended_is_not_said_to_be_done_now(desk: RestoreDesk) -> None:
     """Resumed once more, after it was taken back even: it says that nothing is written, and nothing is."""
     desk.emulator.edit(path_of("f/a"), source("wreck"))
