@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fault_places import Place, source
+from nbvault.opening import read_vault
 
 FOLDER = "/Clients/2024/ENG-1001/NOTEBOOKS"
 EDITED = f"{FOLDER}/00_ingest_ledger"
@@ -140,6 +141,48 @@ def test_a_branch_that_somebody_deleted(place: Place, branch: str) -> None:
     place.assert_whole(report)
     assert old in place.git("rev-list", "main").split()
     place.assert_whole(place.sync())
+
+
+@pytest.mark.parametrize("new_machine", [False, True])
+def test_a_person_commits_on_top_of_our_records(new_machine: bool, place: Place) -> None:
+    """What somebody puts on top of nbvault/meta hides nothing: the vault is read, and the next session goes on."""
+    theirs = [place.commit("nbvault/meta", {"NOTE.md": f"{number}\n"}) for number in range(2)]
+    if new_machine:
+        shutil.rmtree(place.local)
+    with read_vault(place.settings(), warn=lambda _: None, want_tree=False) as vault:
+        assert len(vault.meta.rows) == 80
+        assert vault.meta.content == place.tip("backup/daily")
+    work(place)
+    report = place.sync()
+    assert (report.counts.added, report.counts.modified, report.counts.deleted) == (1, 1, 1), report
+    assert (report.resumed, report.notes) == (False, ())
+    place.assert_whole(report)
+    assert theirs[-1] in place.git("rev-list", "nbvault/meta").split()
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_lost_records_are_lost_once(changed: bool, place: Place) -> None:
+    """Where no machine knows nbvault/meta any more all is saved anew; the session after that is an ordinary one."""
+    place.git("update-ref", "-d", "refs/heads/nbvault/meta")
+    shutil.rmtree(place.local)
+    if changed:
+        work(place)
+    report = place.sync()
+    assert (report.exit_code, report.counts.added) == (0, 80)
+    assert any("its branch nbvault/meta is gone" in note for note in report.notes)
+    after = place.sync()
+    assert (after.exit_code, after.resumed, after.notes, after.commits) == (0, False, (), 0), after
+    assert after.counts.unchanged == 80
+
+
+def test_an_empty_workspace_is_no_alarm(fresh: Place) -> None:
+    """Sessions that have nothing to save, and the one that then saves the first, say nothing of lost records."""
+    for path in list(fresh.world()):
+        fresh.emulator.delete(path)
+    assert [(fresh.sync().exit_code, fresh.sync().notes) for _ in range(2)] == [(0, ())] * 2
+    fresh.emulator.create("/Clients/2024/first", source("first"))
+    report = fresh.sync()
+    assert (report.exit_code, report.counts.added, report.notes) == (0, 1, ())
 
 
 def test_a_vault_of_another_root_is_refused(place: Place) -> None:

@@ -153,7 +153,8 @@ class Conclusion:
         tip = vault.main or _root_of(vault)
         managed = vault.managed(self._removed_since_conclusion())
         composed = conclude.compose(vault.git, tip=tip, ours=ours, previous=previous or tip, managed=managed)
-        if previous and composed.is_empty:
+        # Content that no conclusion names would be taken for an interrupted session's, again and again.
+        if previous and composed.is_empty and vault.concluded_content() == ours:
             return None, []
         return composed, list(dict.fromkeys([previous or tip, ours, tip]))
 

@@ -150,7 +150,7 @@ class GitSyncEngine:
         concluded = await self._stopping.blocking(self._vault.concluded_content)
         self._resumed = concluded != self._vault.meta.content
         self._first = not concluded
-        records_lost = bool(concluded) and self._vault.is_new
+        records_lost = bool(concluded) and not self._vault.meta.tip
         if self._first and not self._resumed:
             await self._foretell()
         planner = await asyncio.to_thread(self._planner)

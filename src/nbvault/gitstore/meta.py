@@ -22,7 +22,7 @@ from nbvault.gitstore.epochs import (
     load_lineage,
     load_successor,
 )
-from nbvault.gitstore.reader import EMPTY_TREE, BlobReader, commit_info, ls_tree, missing_objects
+from nbvault.gitstore.reader import EMPTY_TREE, BlobReader, Commit, commit_info, ls_tree, missing_objects
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.unread import Lines, UnreadRows, UnreadStones
 from nbvault.gitstore.writer import FastImport
@@ -40,6 +40,7 @@ COMPACT_AFTER_DELTAS = 64
 PART_BYTES = 48 * 1024 * 1024
 Record = Mapping[str, Any]
 _ARCHIVE = "archive.jsonl"
+_KIND = "Nbvault-Meta"
 _SMALL = ("format.json", "problems.jsonl", _ARCHIVE, EPOCHS, SUCCESSOR)
 
 
@@ -94,14 +95,14 @@ def read_meta(git: Git, tip: str, *, root: str, blobs: BlobReader, unread: bool 
         ConfigurationError: the vault belongs to another root, or was written by a newer nbvault.
         VaultError: a file is damaged.
     """
-    info = commit_info(git, tip)
+    info = _last_of_ours(git, tip)
     files = {entry.path: entry.oid for entry in ls_tree(git, tip)}
     meta = Meta(root, tip=tip, content=_content_parent(info.parents, info.trailers), files=files)
     inventory = [path for path in (BASE, *meta.deltas) if path in files]
     small = [path for path in _SMALL if path in files]
     blobs.ensure(files[path] for path in (*inventory, *small))
     content = dict(blobs.read(files[path] for path in small))
-    meta.kind = info.trailers.get("Nbvault-Meta", [""])[-1]
+    meta.kind = info.trailers.get(_KIND, [""])[-1]
     meta.session = info.trailers.get("Nbvault-Session", [""])[-1]
     _read_format(meta, content.get(files.get("format.json", ""), b""))
     if unread:
@@ -144,6 +145,19 @@ def read_epochs(git: Git, tip: str) -> tuple[Lineage, Successor | None]:
     content = dict(BlobReader(git).read(here.values()))
     lineage = load_lineage(content[here[EPOCHS]]) if EPOCHS in here else Lineage()
     return lineage, load_successor(content[here[SUCCESSOR]]) if SUCCESSOR in here else None
+
+
+def is_ours(git: Git, tip: str) -> bool:
+    """Whether a commit of the meta branch was made by nbvault, and says what content it describes."""
+    return _KIND in commit_info(git, tip).trailers
+
+
+def _last_of_ours(git: Git, tip: str) -> Commit:
+    """The newest commit that nbvault made; what somebody put on top describes no content."""
+    info = commit_info(git, tip)
+    while _KIND not in info.trailers and info.parents:
+        info = commit_info(git, info.parents[0])
+    return info
 
 
 def _content_parent(parents: Sequence[str], trailers: Mapping[str, Sequence[str]]) -> str:
@@ -364,7 +378,7 @@ def record_path(files: Iterable[str], kind: str, at: datetime) -> str:
 
 def message(kind: str, session: str, content: str) -> str:
     """What a commit of the meta branch says of itself."""
-    trailers = [f"Nbvault-Session: {session}", f"Nbvault-Meta: {kind}"]
+    trailers = [f"Nbvault-Session: {session}", f"{_KIND}: {kind}"]
     trailers += [f"Nbvault-Content: {content}"] if content else []
     return f"{kind} {session}\n\n" + "\n".join(trailers) + "\n"
 

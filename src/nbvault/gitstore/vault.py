@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from nbvault.gitstore import conclude, meta
 from nbvault.gitstore.epochs import Lineage, Successor
 from nbvault.gitstore.lineage import Past
-from nbvault.gitstore.meta import Meta, read_meta
+from nbvault.gitstore.meta import Meta, is_ours, read_meta
 from nbvault.gitstore.reader import BlobReader, blob_in, commit_info, ls_tree, missing_objects, resolve
 from nbvault.gitstore.remote import Remote
 from nbvault.gitstore.runner import Git
@@ -255,6 +255,9 @@ class Vault:
         as_it_was = tip and tip == self.meta.tip and not self.meta.touched
         if not as_it_was:
             lazily = not (self.writing or self.want_tree)
+            if tip and self.is_shallow and not is_ours(self.git, tip):
+                # Ours lies below what somebody put on top.
+                self.whole_history()
             self.meta = (
                 read_meta(self.git, tip, root=self.root, blobs=self.blobs, unread=lazily) if tip else Meta(self.root)
             )
