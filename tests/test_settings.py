@@ -35,6 +35,12 @@ def complaint(file: Path | None = None, **environment: str) -> str:
     return str(caught.value)
 
 
+def test_a_file_of_an_editor_that_marks_utf_8_is_read(tmp_path: Path) -> None:
+    """A byte order mark at the beginning means nothing."""
+    file = write(tmp_path, "\ufeff[vault]\nremote = 'https://git.example/v'\n[workspace]\nhost = 'https://w.example'\n")
+    assert str(load_settings(file, environment={}, cwd=tmp_path).vault.remote) == "https://git.example/v"
+
+
 def test_the_documented_file_is_read_and_its_values_are_the_defaults(tmp_path: Path) -> None:
     """Every key of the interface, with the default that it documents."""
     file = write(

@@ -172,7 +172,9 @@ def _measures(records: Iterable[Record]) -> Iterator[Measure]:
 
 
 def _protected(sessions: Sequence[SessionRow]) -> SessionRow | None:
-    return next((row for row in sessions if row.commit and row.metadata.get("pushed") and not _is_dry(row)), None)
+    pushed = (row for row in sessions if row.commit and row.metadata.get("pushed") and not _is_dry(row))
+    # By name, which sorts as the sessions followed one another; a clock may have been wrong.
+    return max(pushed, key=lambda row: row.session, default=None)
 
 
 def _held(sessions: Sequence[SessionRow]) -> SessionRow | None:

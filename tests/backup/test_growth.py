@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from fault_places import DAY_S, Place, source
+from fault_places import DAY_S, HastyClock, Place, source
 from nbvault.administration import look_at
+from nbvault.backup.surroundings import SyncOptions
 from nbvault.model import Growth, SessionReport
+from nbvault.wiring import run_sync
 from nbvault_emulator.testing import Emulator
 
 
@@ -72,6 +75,17 @@ def test_the_record_in_the_vault_says_it(place: Place) -> None:
     assert health.growth is not None
     assert health.growth.objects.now > grown(report).total_objects
     assert health.growth.basis.startswith("the plan of 1,000 new notebooks a month")
+
+
+def test_a_clock_that_was_years_ahead_protects_no_old_session(place: Place) -> None:
+    """What is protected is what the last session pushed, whatever one before it took for the time."""
+    wrong = HastyClock(place.clock.now() + timedelta(days=3650))
+    assert run_sync(place.settings(), SyncOptions(), place.screen, clock=wrong).exit_code == 0
+    place.emulator.create("/Clients/2024/new", source("new"))
+    report = place.sync()
+    protected = look_at(place.settings(), clock=place.clock).protected
+    assert protected is not None
+    assert (protected.session, protected.commit) == (report.session, report.head)
 
 
 def test_what_an_interrupted_session_pushed_is_counted_by_the_next(place: Place) -> None:

@@ -128,6 +128,15 @@ def test_a_root_that_is_gone_is_a_wrong_configuration(place: Place) -> None:
     assert place.saved() == before
 
 
+def test_a_root_that_is_a_notebook_is_a_wrong_configuration(fresh: Place) -> None:
+    """Exit 7, and no vault is made of it: with the right root the next session is a first one."""
+    root = fresh.emulator.world("/")[0]["path"]
+    report = fresh.sync(changes={"workspace.root": root})
+    assert (report.exit_code, "is no folder but a NOTEBOOK" in report.error) == (7, True), report
+    assert fresh.tip("main") == fresh.tip("nbvault/meta") == ""
+    assert fresh.sync().exit_code == 0
+
+
 def test_a_top_folder_that_is_gone_is_held(place: Place) -> None:
     """The rest of the day is saved; a single deletion elsewhere is held with it."""
     before = place.saved()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -39,6 +40,19 @@ def verify(desk: Desk, **options: Any) -> Comparison:
 
 def kinds(found: Comparison) -> Mapping[str, str]:
     return {difference.path.removeprefix(ROOT): difference.kind.value for difference in found.differences}
+
+
+def test_a_workspace_that_cannot_be_reached_is_no_difference(saved: Desk) -> None:
+    """Nothing could be compared, and that is a failure, 1, not a finding."""
+    variables = {
+        **saved.environment(),
+        "NBVAULT_WORKSPACE__HOST": "http://127.0.0.1:1",
+        "NBVAULT_WORKSPACE__RETRY_S": "1",
+    }
+    command = [sys.executable, "-m", "nbvault", "verify", "--json"]
+    done = subprocess.run(command, env=variables, cwd=saved.folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, json.loads(done.stdout.splitlines()[-1])["exit_code"]) == (1, 1)
+    assert "could not be reached" in done.stderr
 
 
 def test_after_a_session_everything_is_the_same(saved: Desk) -> None:

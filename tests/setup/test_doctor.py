@@ -302,6 +302,13 @@ def test_a_broken_state_store(patient: Patient) -> None:
     assert "newer nbvault" in only(patient.checks(), "state store").hint
 
 
+def test_a_file_where_a_folder_of_the_vault_is_to_be(patient: Patient, tmp_path: Path) -> None:
+    """What a session would end with is told before it."""
+    (tmp_path / "taken").touch()
+    found = only(patient.checks(NBVAULT_VAULT__PATH=str(tmp_path / "taken" / "v.git")), "disk")
+    assert (found.ok, found.exit_code, f"{tmp_path / 'taken'} is in the way" in found.detail) == (False, 7, True)
+
+
 def test_a_full_disk(patient: Patient) -> None:
     """Too little room is told; how much there is comes from a reader that the test hands in."""
     around = replace(Around.of(patient.settings()), free=lambda _: 5_000_000)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from nbvault.backup.detect import Fate, find_missing, parent_of, times_differ
+from nbvault.backup.detect import Fate, Folder, find_missing, parent_of, times_differ
 from nbvault.backup.scan import ChangeScanner, FolderListing
 from nbvault.backup.scope import Scope
 from nbvault.errors import AuthenticationError, ConfigurationError, WorkspaceError
@@ -198,6 +198,8 @@ class TreeAudit:
         """
         scanner = ChangeScanner(self.workspace, root=self.root, scope=self.scope, observe=self._observe)
         await scanner.scan([self.root])
+        if scanner.unreachable is not None and all(each.state is not Folder.READ for each in scanner.folders.values()):
+            raise scanner.unreachable
         await scanner.settle_404s()
         self._say_what_the_vault_lacks()
         pairs = self._pairs()

@@ -25,6 +25,7 @@ from nbvault.backup.verify import check_ledger
 from nbvault.backup.write import Batching, VaultWriter
 from nbvault.errors import (
     AuthenticationError,
+    ConfigurationError,
     GitError,
     LockedError,
     NbvaultError,
@@ -329,7 +330,8 @@ class GitSyncEngine:
     async def _rescue(self, error: NbvaultError) -> SessionReport:
         """Save what is finished, and record the end; neither may hide why the session ended."""
         ending = self._ending(self._survey)
-        if self._options.dry_run:
+        # No vault is made of a wrong configuration: with the right one it would be another's.
+        if self._options.dry_run or (isinstance(error, ConfigurationError) and not self._vault.meta.tip):
             return ending.report(ended_badly(error))
         error = await self._around.host.explained(error)
         pushed = False

@@ -11,7 +11,7 @@ from nbvault.backup.detect import Folder, parent_of
 from nbvault.backup.scope import Scope
 from nbvault.errors import AuthenticationError, ConfigurationError, WorkspaceError
 from nbvault.model import DIRECTORY, REPO, ListedObject
-from nbvault.workspace.errors import DeadlineExceeded, NotFound, Unreachable
+from nbvault.workspace.errors import DeadlineExceeded, NotADirectory, NotFound, Unreachable
 
 # So many objects in a row that could not be reached mean that the workspace is gone, not a folder.
 GIVE_UP_AFTER = 10
@@ -47,7 +47,8 @@ class ChangeScanner:
     """Walks the folders below a root, many at once, and hands on each complete listing.
 
     Never drops a folder: each one met ends in `folders` as read, unreadable, gone, opaque (a Git folder), or
-    resting: one of those that it was told not to list, before `wake`.
+    resting: one of those that it was told not to list, before `wake`. `unreachable` is the last error of a workspace
+    that did not answer.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class ChangeScanner:
         self._children: dict[str, set[str]] = {}
         self.folders: dict[str, FolderRecord] = {}
         self.unreachable_in_a_row = 0
+        self.unreachable: Unreachable | None = None
 
     async def scan(self, folders: Iterable[str]) -> None:
         """List these folders, again if they were listed before, and whatever new folders they lead to."""
@@ -163,7 +165,12 @@ class ChangeScanner:
                 f"The root {self._root} does not exist in the workspace, or this identity may not see it.",
                 hint="Check workspace.root, and the permissions of the backup identity.",
             ) from error
+        if isinstance(error, NotADirectory) and folder == self._root and folder not in self.folders:
+            raise ConfigurationError(
+                f"The root {error.message}", hint="Check workspace.root: it is the folder above the notebooks."
+            ) from error
         if isinstance(error, Unreachable):
+            self.unreachable = error
             self.unreachable_in_a_row += 1
             if self.unreachable_in_a_row >= GIVE_UP_AFTER:
                 raise error

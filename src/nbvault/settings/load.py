@@ -105,7 +105,7 @@ def _find(config: Path | None, environment: Mapping[str, str], cwd: Path) -> Pat
 def _read(file: Path) -> dict[str, Any]:
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        values: dict[str, Any] = toml.loads(file.read_text("utf-8"))
+        values: dict[str, Any] = toml.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"The configuration {file} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import tempfile
 from collections.abc import Callable
@@ -45,6 +46,10 @@ def disk(around: Around) -> Found:
     """Room for the vault, and as much again for when git puts it together anew."""
     folder = path = around.settings.vault.path
     while not folder.is_dir():
+        if os.path.lexists(folder):
+            raise ConfigurationError(
+                f"{folder} is in the way: it is no folder.", hint="Move it away, or choose another vault.path."
+            )
         folder = folder.parent
     try:
         with tempfile.TemporaryFile(dir=folder):
