@@ -36,13 +36,18 @@ def _back(entry: Entry, record: Record) -> Wanted | None:
     outcome = record.outcomes.get(entry.number)
     if outcome is None and record.status is not Status.ABANDONED:
         return None
-    if outcome is not None and outcome.result not in _WROTE:
+    if outcome is not None and outcome.result not in _WROTE and not _may_have_written(outcome):
         return None
     if entry.action is Action.CREATE:
         return Wanted(entry.path, entry.target, "", "", _left(entry, outcome))
     image = record.pre.get(entry.number)
     # Without a pre-image nothing can have been written over.
     return Wanted(entry.target, entry.target, image.blob, _extension(image), _left(entry, outcome)) if image else None
+
+
+def _may_have_written(outcome: Outcome) -> bool:
+    """Whether a run before may have written what somebody has changed since."""
+    return outcome.result is Result.MOVED and bool(outcome.written)
 
 
 def _extension(image: PreImage) -> str:

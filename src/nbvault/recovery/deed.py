@@ -132,7 +132,7 @@ class Deed:
         back = await self._workspace.export(self._target, form=self._form)
         if same(back, self._wanted, self._form):
             return self._outcome(Result.RESTORED, verified=True, written=blob_id(back))
-        return self._outcome(Result.MOVED, "something else has been put there since the plan")
+        return self._maybe_ours("something else has been put there since the plan")
 
     async def _saved(self) -> Image | Outcome:
         """The pre-image, confirmed by the remote and still true; or why the notebook is left alone."""
@@ -143,6 +143,14 @@ class Deed:
                 image = Image(data, form, seen.language if seen else None, seen.object_id if seen else 0)
                 if spared := self._spared(image):
                     return spared
+                if self._around.manner.resumed:
+                    # What the run before has saved must not be replaced by what somebody made of it since.
+                    now, native = await self._workspace.inspect(self._target)
+                    if native is NotebookFormat.IPYNB and form is NotebookFormat.SOURCE:
+                        seen, form = now, NotebookFormat.IPYNB
+                        continue
+                    if moved := self._unexpected(image):
+                        return moved
                 self._pre = await self._around.save(self._entry.number, self._target, image)
                 now, native = await self._workspace.inspect(self._target)
                 if now.kind != NOTEBOOK:
@@ -176,7 +184,7 @@ class Deed:
         if not expect or self._around.manner.forced or is_blob(image.data, expect) or is_blob(self._text, expect):
             return None
         if self._around.manner.resumed:
-            return self._outcome(Result.MOVED, "it is neither as it was nor as it is to be")
+            return self._maybe_ours("it is neither as it was nor as it is to be")
         return self._outcome(Result.CHANGED, "somebody has changed it since")
 
     def _gone(self) -> Outcome:
@@ -316,6 +324,10 @@ class Deed:
         except _Failure as second:
             self._around.trouble(second)
         return False
+
+    def _maybe_ours(self, why: str) -> Outcome:
+        """Left alone by a resumed restore: what the run before wrote there, if it did, somebody has changed since."""
+        return self._outcome(Result.MOVED, why, written=self._entry.blob)
 
     def _outcome(
         self,

@@ -52,7 +52,8 @@ WITHOUT_A_DEED = {
 class Outcome(NamedTuple):
     """What became of an entry. `pre` and `written` are the blobs before and after, where something was written.
 
-    `verified` is None where nothing was written.
+    `verified` is None where nothing was written. Of what a resumed restore left alone as moved, `written` is what the
+    run before was to write there, and may have.
     """
 
     action: Action

@@ -77,6 +77,36 @@ def test_a_killed_restore_is_open_until_it_is_resumed(desk: RestoreDesk) -> None
     assert desk.holding() == before
 
 
+def test_what_a_killed_restore_wrote_and_somebody_edited_is_not_forgotten(desk: RestoreDesk) -> None:
+    """Resumed, it leaves the edit alone; so does the undo, and says so, and can bring back what was there first."""
+    wreck(desk)
+    desk.emulator.delete(path_of("f/b"))
+    before = desk.holding()
+    desk.emulator.faults({"kind": "hang", "seconds": 60, "match": {"endpoint": "import", "nth": 3}})
+    with spawned(desk, FOLDER) as process:
+        assert process.stdout is not None
+        restore = process.stdout.readline().strip()
+        assert [process.stdout.readline() for _ in range(2)] == ["done\n"] * 2
+        process.kill()
+    desk.emulator.faults()
+    written = [name for name in "abc" if desk.holding().get(path_of(f"f/{name}")) != before.get(path_of(f"f/{name}"))]
+    assert len(written) == 2
+    for name in written:
+        desk.emulator.edit(path_of(f"f/{name}"), source(f"edited {name}"))
+    edited = desk.holding()
+
+    resumed = desk.resume(restore)
+    results = {each["target"][-1]: each["result"] for each in resumed.as_json()["entries"]}
+    assert (results, resumed.exit_code) == ({name: "moved" if name in written else "restored" for name in "abc"}, 3)
+    undone = desk.undo(restore)
+    assert (undone.exit_code, undone.counts()["changed since"]) == (3, 2)
+    assert {name: desk.holding()[path_of(f"f/{name}")] for name in written} == {
+        name: edited[path_of(f"f/{name}")] for name in written
+    }
+    assert desk.undo(restore, forced=True).exit_code == 0
+    assert desk.holding() == before
+
+
 def test_a_killed_restore_can_be_abandoned_and_still_be_undone(desk: RestoreDesk) -> None:
     """Abandoned, it blocks nobody; what it did is taken back by its pre-images, what it did not do is left alone."""
     wreck(desk)
