@@ -175,6 +175,26 @@ def test_lost_records_are_lost_once(changed: bool, place: Place) -> None:
     assert after.counts.unchanged == 80
 
 
+@pytest.mark.parametrize("lost", [("nbvault/meta",), ("main", "backup/daily", "nbvault/meta")])
+def test_who_does_not_have_all_of_a_lost_branch_begins_anew(
+    lost: tuple[str, ...], place: Place, tmp_path: Path
+) -> None:
+    """A machine that never fetched what others wrote in between cannot push it again: it says so, and saves all."""
+    other = place.another_machine(tmp_path / "other")
+    for number in range(3):
+        place.emulator.create(f"{FOLDER}/of another {number}", source(str(number)))
+        assert other.sync().exit_code == 0
+    assert place.sync().exit_code == 0
+    for branch in lost:
+        place.git("update-ref", "-d", f"refs/heads/{branch}")
+    report = place.sync()
+    assert (report.exit_code, report.counts.added) == (0, 83), report
+    for each in (other, place):
+        again = each.sync()
+        assert (again.exit_code, again.counts.added, again.counts.unchanged) == (0, 0, 83), again
+        each.assert_whole(again)
+
+
 def test_an_empty_workspace_is_no_alarm(fresh: Place) -> None:
     """Sessions that have nothing to save, and the one that then saves the first, say nothing of lost records."""
     for path in list(fresh.world()):

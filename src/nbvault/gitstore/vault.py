@@ -95,8 +95,8 @@ class Vault:
         """
         self.refs, self.looked = self.remote.ls_remote(), True
         self._fetch()
-        lost = self.main_ref not in self.refs and not self.is_shallow
-        self.lost_main = (resolve(self.git, self.main_ref) or "") if lost else ""
+        main = "" if self.main_ref in self.refs else resolve(self.git, self.main_ref) or ""
+        self.lost_main = main if main and self._is_whole(main) else ""
         self._choose(self._meta_tip())
 
     def refresh_branches(self) -> None:
@@ -247,9 +247,17 @@ class Vault:
             # What was not pushed yet is not protected; a reader does not show it as if it were.
             return theirs
         if not theirs:
-            # The remote was emptied: only a whole repository can fill it again.
-            return "" if self.is_shallow else ours
+            # The remote lost it: only who has all of it can fill it again.
+            return ours if self._is_whole(ours) else ""
         return ours if self.contains(ours, theirs) else theirs
+
+    def _is_whole(self, tip: str) -> bool:
+        """Whether everything that a branch lacks on the remote is here, blobs of other machines' sessions, too."""
+        if self.is_shallow:
+            return False
+        there = [f"^{sha}" for sha in self.refs.values() if self.have(sha)]
+        listed = self.git.offline().run("rev-list", "--objects", "--missing=print", tip, *there).stdout
+        return not any(line.startswith(b"?") for line in listed.splitlines())
 
     def _choose(self, tip: str) -> None:
         as_it_was = tip and tip == self.meta.tip and not self.meta.touched
