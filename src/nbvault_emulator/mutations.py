@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbvault_emulator import audit_log, notebooks
+from nbvault_emulator.content import header_of
 from nbvault_emulator.jobs_world import JOB_OPERATIONS
 from nbvault_emulator.platform_world import PLATFORM_OPERATIONS
 from nbvault_emulator.warehouses import WAREHOUSE_OPERATIONS
@@ -118,6 +119,8 @@ def _form(operation: Operation, kind: str, content: bytes | None) -> tuple[str, 
     if language not in notebooks.EXTENSIONS:
         raise WorldError(400, "INVALID_PARAMETER_VALUE", f"Unknown language {language}.")
     form = str(operation.get("format", "SOURCE"))
+    if content is None:
+        content = header_of(language).encode()
     if form == "IPYNB" and content is not None and not notebooks.looks_like_jupyter(content):
         content = notebooks.to_jupyter(content, language)
     # The listing calls every notebook in IPYNB format a Python one, whatever its own language is.

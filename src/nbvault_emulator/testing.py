@@ -39,9 +39,9 @@ class Admin:
         who = {"editor": editor} if editor else {}
         return self._change("edit", {"path": path, **_carried(content), **who, **more})
 
-    def create(self, path: str, content: str | bytes = "", **more: Any) -> dict[str, Any]:
-        """A person creates an object (by default a Python notebook); parents are made."""
-        return self._change("create", {"path": path, **_carried(content), **more})
+    def create(self, path: str, content: str | bytes | None = None, **more: Any) -> dict[str, Any]:
+        """A person creates an object (by default a Python notebook, with nothing in it); parents are made."""
+        return self._change("create", {"path": path, **({} if content is None else _carried(content)), **more})
 
     def delete(self, path: str, *, recursive: bool = True) -> dict[str, Any]:
         """A person deletes an object."""

@@ -141,6 +141,15 @@ def test_data_keeps_the_world(tmp_path: Path) -> None:
         assert second.create("/Clients/last")["object_id"] == created + 1
 
 
+@pytest.mark.parametrize("language", ["PYTHON", "SQL", "SCALA", "R"])
+def test_a_notebook_with_nothing_in_it_has_its_header_line(language: str) -> None:
+    """As on the real service: whoever makes one without a content gets something to export."""
+    with Emulator(notebooks=0) as running:
+        running.create("/Clients/bare", language=language)
+        (bare,) = running.world("/Clients", content=True)
+    assert bare["content"].endswith(" Databricks notebook source")
+
+
 def test_refused_operations_leave_no_trace(tmp_path: Path) -> None:
     """What the world refuses is not in the journal, and moves no id on."""
     with Emulator(data=tmp_path / "d", notebooks=0) as running:

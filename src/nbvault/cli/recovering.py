@@ -74,6 +74,8 @@ def tell(receipt: Receipt) -> None:
         told = f"There was nothing to take back: {words}."
         output.say(f"{told} That {receipt.intent.undo_of} is dealt with is recorded as {receipt.intent.restore}.")
         return
+    if receipt.status.value == "abandoned" and not receipt.outcomes:
+        words = "what it did before it was killed is not known here, and can be undone"
     style = "green" if receipt.exit_code == 0 else "red" if receipt.exit_code == 8 else "yellow"
     output.say(f"Restore {receipt.intent.restore} {receipt.status.value}: {words}.", style=style)
     if receipt.error:

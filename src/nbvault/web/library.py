@@ -257,7 +257,9 @@ class Library:
             found = snapshot.notebooks.find(path)
         except ConfigurationError:
             raise no_notebook(path) from None
-        if not await self._access.may_see(viewer, found.present_path, found.object_id):
+        # Where it is today decides; that it was where it is asked for must not be given away either.
+        places = [Place(each, found.object_id) for each in dict.fromkeys((found.present_path, found.path))]
+        if not all(await self._access.visible(viewer, places)):
             raise no_notebook(path)
         return Opened(snapshot, found)
 
