@@ -167,7 +167,8 @@ class ChangeScanner:
             ) from error
         if isinstance(error, NotADirectory) and folder == self._root and folder not in self.folders:
             raise ConfigurationError(
-                f"The root {error.message}", hint="Check workspace.root: it is the folder above the notebooks."
+                f"The root cannot be backed up: {error.message}",
+                hint="Check workspace.root: it is the folder above the notebooks.",
             ) from error
         if isinstance(error, Unreachable):
             self.unreachable = error

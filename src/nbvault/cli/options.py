@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from nbvault.cli import trail
+from nbvault.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from nbvault.settings import Settings
@@ -40,11 +41,11 @@ def not_empty(context: click.Context, parameter: click.Parameter, value: str) ->
     """The value of an option; one that is given and empty is a variable that nobody set, and means something else.
 
     Raises:
-        click.BadParameter: it is empty.
+        ConfigurationError: it is empty.
     """
     asked = context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
     if asked and value is not None and not value.strip():
-        raise click.BadParameter("it is empty.", context, parameter)
+        raise ConfigurationError(f"{parameter.opts[-1]} is empty.", hint="Leave it out, or give it a value.")
     return value
 
 

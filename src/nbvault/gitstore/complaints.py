@@ -26,9 +26,10 @@ _NOT_THERE = re.compile(
     r"|(?:returned error:|HTTP) (?:404|410|400)\b|repository .* does not exist|does not exist|Host key verification"
     r"|dubious ownership|unable to find remote helper|transport '.*' not allowed"
 )
+_OUT_OF_ORDER = re.compile(r"(?:returned error:|HTTP) (?:429|5\d\d)\b")
 _UNREACHABLE = re.compile(
     r"Could not resolve (?:host|hostname)|Failed to connect|Couldn't connect|Connection (?:refused|reset|closed)"
-    r"|(?:returned error:|HTTP) (?:408|429|5\d\d)\b|hung up|early EOF|RPC failed|timed out|too slow|Empty reply"
+    r"|(?:returned error:|HTTP) 408\b|hung up|early EOF|RPC failed|timed out|too slow|Empty reply"
     r"|Recv failure|Send failure|unexpected disconnect|TF400733|Network is unreachable|No route to host"
     r"|failed to report status|expected flush|transfer closed|GnuTLS recv error|SSL_read|bad line length|protocol error"
     r"|unable to rewind|HTTP/2 stream|gateway|kex_exchange_identification|invalid index-pack output"
@@ -72,6 +73,9 @@ def remote_failure(url: str, stderr: str, *, pushing: bool = False) -> NbvaultEr
         return AuthenticationError(f"The remote {url} refuses the credentials: {told}", hint=hint)
     if pushing and _TOO_LARGE.search(stderr):
         return PushRefused(f"The remote {url} refuses a push of this size: {told}", hint="Lower sync.push_every.")
+    if _OUT_OF_ORDER.search(stderr):
+        hint = "It was reached, and is out of order or busy: try again later."
+        return RemoteUnreachable(f"The remote {url} answers with an error: {told}", hint=hint)
     if _UNREACHABLE.search(stderr):
         return RemoteUnreachable(f"The remote {url} does not answer: {told}", hint="Check the network and try again.")
     if _NOT_THERE.search(stderr):

@@ -209,14 +209,17 @@ def dump_intent(intent: Intent) -> bytes:
     return records.dump_lines([head, *map(_dump_entry, intent.entries)])
 
 
-def load_intent(data: bytes) -> Intent:
+def load_intent(data: bytes, *, name: str = INTENT) -> Intent:
     """The inverse of `dump_intent`.
+
+    Args:
+        name: The file, for the words of an error.
 
     Raises:
         VaultError: it is damaged.
         ConfigurationError: a newer nbvault wrote it.
     """
-    lines = records.load_lines(data, name=INTENT)
+    lines = records.load_lines(data, name=name)
     head = next(lines)
     if head["format"] > FORMAT:
         raise ConfigurationError("A newer nbvault wrote this restore.", hint="Install a newer nbvault.")
@@ -310,9 +313,9 @@ def dump_receipt(receipt: Receipt) -> bytes:
 
 def read_intents(branch: RestoreBranch, restores: Sequence[str]) -> list[Intent]:
     """The intents of some restores, read in one batch."""
-    oids = [oid for each in restores if (oid := branch.files(each).get(INTENT))]
-    found = branch.read(oids)
-    return [load_intent(found[oid]) for oid in oids]
+    oids = {each: oid for each in restores if (oid := branch.files(each).get(INTENT))}
+    found = branch.read(list(oids.values()))
+    return [load_intent(found[oid], name=f"{each}/{INTENT}") for each, oid in oids.items()]
 
 
 def read_record(branch: RestoreBranch, restore: str) -> Record:

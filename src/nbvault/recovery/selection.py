@@ -108,9 +108,11 @@ class _Chooser:
     notes: list[str] = field(default_factory=list)
 
     def choose(self, given: str) -> Chosen:
+        if not given.strip():
+            raise ConfigurationError("A path is empty.", hint="Name a notebook, a folder, or the root.")
         root = self.vault.root.rstrip("/") or "/"
         wanted = spellings(self.vault.root, given)
-        if (given.rstrip("/") or "/") in (root, "/Workspace" + root):
+        if (given.rstrip("/") or "/") in (root, "/Workspace" + root, "/", "/Workspace"):
             return Chosen(Kind.FOLDER, root, tuple(self.state.everything()))
         for path in wanted:
             if found := self._there(path):

@@ -74,11 +74,18 @@ def test_a_name_of_once_comes_before_a_pattern(desk: RestoreDesk) -> None:
     assert desk.plan(path_of("f/q*")) == {path_of("f/qa"): "identical"}
 
 
+def test_an_empty_path_is_refused(still: RestoreDesk) -> None:
+    """A variable that nobody set is no notebook, and not everything."""
+    for given in ("", " "):
+        with pytest.raises(ConfigurationError, match="A path is empty"):
+            still.plan(given)
+
+
 def test_relative_and_workspace_paths(still: RestoreDesk) -> None:
-    """A path may be relative to the root, and may begin with /Workspace."""
+    """A path may be relative to the root, and may begin with /Workspace; the whole workspace is the root."""
     for given in ("f/a", f"/Workspace{path_of('f/a')}", path_of("f/a") + "/"):
         assert still.plan(given) == {path_of("f/a"): "identical"}
-    for given in (ROOT, ROOT + "/", f"/Workspace{ROOT}"):
+    for given in (ROOT, ROOT + "/", f"/Workspace{ROOT}", "/", "/Workspace/"):
         assert len(still.plan(given)) == 4
 
 

@@ -105,9 +105,9 @@ def test_wrong_usage(still: RestoreDesk) -> None:
 @pytest.mark.parametrize(
     ("elsewhere", "words"),
     [
-        (["--to", ""], "'--to': it is empty"),
-        (["--to", " "], "'--to': it is empty"),
-        (["--at", ""], "'--at': it is empty"),
+        (["--to", ""], "--to is empty"),
+        (["--to", " "], "--to is empty"),
+        (["--at", ""], "--at is empty"),
         (["--remap", "/clients=/Shared"], "--remap /clients: no path"),
         (["--to", "/Shared/x", "--remap", f"{FOLDER}=/Shared/y"], f"--remap {FOLDER}: no path"),
     ],
