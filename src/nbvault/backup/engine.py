@@ -330,9 +330,13 @@ class GitSyncEngine:
     async def _rescue(self, error: NbvaultError) -> SessionReport:
         """Save what is finished, and record the end; neither may hide why the session ended."""
         ending = self._ending(self._survey)
-        # No vault is made of a wrong configuration: with the right one it would be another's.
-        if self._options.dry_run or (isinstance(error, ConfigurationError) and not self._vault.meta.tip):
+        if self._options.dry_run:
             return ending.report(ended_badly(error))
+        if isinstance(error, ConfigurationError) and not self._vault.meta.tip:
+            # No vault is made of a wrong configuration: with the right one it would be another's.
+            report = ending.report(ended_badly(error))
+            self._audited(ending, report)
+            return report
         error = await self._around.host.explained(error)
         pushed = False
         try:

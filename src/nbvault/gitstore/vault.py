@@ -255,8 +255,10 @@ class Vault:
         """Whether everything that a branch lacks on the remote is here, blobs of other machines' sessions, too."""
         if self.is_shallow:
             return False
-        there = [f"^{sha}" for sha in self.refs.values() if self.have(sha)]
-        listed = self.git.offline().run("rev-list", "--objects", "--missing=print", tip, *there).stdout
+        told = dict.fromkeys(self.refs.values())
+        missing = set(missing_objects(self.git, told))
+        asked = "\n".join([tip, *(f"^{sha}" for sha in told if sha not in missing)]).encode()
+        listed = self.git.offline().run("rev-list", "--objects", "--missing=print", "--stdin", stdin=asked).stdout
         return not any(line.startswith(b"?") for line in listed.splitlines())
 
     def _choose(self, tip: str) -> None:
