@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbvault.ids import moment, new_id, stamp
+from nbvault.ids import latest, moment, new_id, stamp
 
 ZONES = st.integers(-12 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 MOMENTS = st.builds(datetime.fromtimestamp, st.floats(-60_000_000_000, 4_102_444_800), ZONES)
@@ -36,6 +36,20 @@ def test_a_clock_that_goes_on_is_believed(one: datetime, other: datetime) -> Non
     early, late = sorted((one, other))
     if stamp(early) != stamp(late):
         assert moment(new_id(late, after=new_id(early))) == late.astimezone(timezone.utc).replace(microsecond=0)
+
+
+@pytest.mark.parametrize("name", ["foo", "zzz", "99999999T999999Z-1a2b3c", "99991231T235959Z-1a2b3c", "９" * 16])
+def test_what_others_put_beside_our_names_stops_nothing(name: str) -> None:
+    """A name that is none, or says a moment that is none, leaves the clock's."""
+    now = datetime(2026, 11, 30, 2, tzinfo=timezone.utc)
+    assert moment(new_id(now, after=name)) == now
+
+
+def test_the_latest_is_one_of_ours() -> None:
+    """What lies beside our names is passed over, wherever it sorts."""
+    ours = ["20261129T020000Z-1a2b3c", "20261130T020000Z-000000"]
+    assert latest(["2026", *ours, "zzz"]) == ours[1]
+    assert latest(["foo", ""]) == ""
 
 
 @pytest.mark.parametrize("name", ["", "keep", "2026-11-21", "20261321T020000Z-1a2b3c"])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 _STAMP = "%Y%m%dT%H%M%SZ"
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _LENGTH = len("20261121T020000Z")
 
 
@@ -25,8 +29,15 @@ def moment(name: str) -> datetime:
     return datetime.strptime(name[:_LENGTH], _STAMP).replace(tzinfo=timezone.utc)
 
 
+def latest(names: Iterable[str]) -> str:
+    """The last of those names that begin with a stamp; what lies beside them is none of ours. Empty without one."""
+    return max(filter(_ID.match, names), default="")
+
+
 def new_id(at: datetime, *, after: str = "") -> str:
-    """A name such as ``20261121T020000Z-1a2b3c``; it sorts after ``after`` whatever the clock says."""
-    if after and stamp(at) <= after[:_LENGTH]:
-        at = moment(after) + timedelta(seconds=1)
+    """A name such as ``20261121T020000Z-1a2b3c``; it sorts after ``after``, another such, whatever the clock says."""
+    if _ID.match(after) and stamp(at) <= after[:_LENGTH]:
+        # Digits that are no date, or the last one there is, leave the clock's.
+        with suppress(ValueError, OverflowError):
+            at = moment(after) + timedelta(seconds=1)
     return f"{stamp(at)}-{secrets.token_hex(3)}"

@@ -306,9 +306,14 @@ def watched(condition: Callable[[], bool], *, within_s: float = 60) -> None:
 
 def hanging_git(folder: Path, arguments: str) -> Path:
     """A git that hangs where its arguments fit a pattern of the shell; the file that is there when one does."""
-    folder.mkdir()
-    hangs, program = folder / "hangs", folder / "git"
-    hang = f'case "$*" in {arguments}) touch "{hangs}"; exec sleep 600;; esac'
-    program.write_text(f'#!/bin/sh\n{hang}\nexec "{shutil.which("git")}" "$@"\n')
-    program.chmod(0o755)
+    hangs = folder / "hangs"
+    git_that(folder, arguments, does=f'touch "{hangs}"; exec sleep 600')
     return hangs
+
+
+def git_that(folder: Path, arguments: str, *, does: str) -> None:
+    """Make a git that does something in the shell first where its arguments fit a pattern; the folder is for PATH."""
+    folder.mkdir()
+    program = folder / "git"
+    program.write_text(f'#!/bin/sh\ncase "$*" in {arguments}) {does};; esac\nexec "{shutil.which("git")}" "$@"\n')
+    program.chmod(0o755)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from flow.places import (
     check_health,
     check_sums,
     check_tree,
+    git_that,
     inventory_ids,
     refs_of,
     server_of,
@@ -82,13 +82,8 @@ def test_a_conclusion_is_made_while_the_last_push_is_under_way(tmp_path: Path) -
 
 def waiting_push(folder: Path, file: Path) -> None:
     """A git that pushes to the meta branch only when a file is there, and fails if none comes within half a minute."""
-    folder.mkdir()
-    program = folder / "git"
-    wait = f'while [ ! -e "{file}" ]; do left=$((left - 1)); [ $left -gt 0 ] || exit 1; sleep 0.05; done'
-    meta = "*push*:refs/heads/nbvault/meta*"
-    text = f'#!/bin/sh\nleft=600\ncase "$*" in {meta}) {wait};; esac\nexec "{shutil.which("git")}" "$@"\n'
-    program.write_text(text)
-    program.chmod(0o755)
+    wait = f'left=600; while [ ! -e "{file}" ]; do left=$((left - 1)); [ $left -gt 0 ] || exit 1; sleep 0.05; done'
+    git_that(folder, "*push*:refs/heads/nbvault/meta*", does=wait)
 
 
 def test_a_conclusion_that_is_wrong_is_not_published(
@@ -113,11 +108,8 @@ def found_wrong(*_: object) -> int:
 
 def slow_import(folder: Path) -> Path:
     """A git beside which a file must appear before it takes the first byte of an import; returns that file."""
-    folder.mkdir()
-    gate, program = folder / "open", folder / "git"
-    wait = f'case "$*" in *fast-import*) while [ ! -e "{gate}" ]; do sleep 0.05; done;; esac'
-    program.write_text(f'#!/bin/sh\n{wait}\nexec "{shutil.which("git")}" "$@"\n')
-    program.chmod(0o755)
+    gate = folder / "open"
+    git_that(folder, "*fast-import*", does=f'while [ ! -e "{gate}" ]; do sleep 0.05; done')
     return gate
 
 

@@ -15,7 +15,7 @@ from nbvault.gitstore.reader import BlobReader
 from nbvault.gitstore.restores import RECEIPT, RestoreBranch
 from nbvault.gitstore.upkeep import fetch_turn
 from nbvault.gitstore.vault import Vault
-from nbvault.ids import new_id
+from nbvault.ids import latest, new_id
 from nbvault.model import DIRECTORY, Identity, ListedObject
 from nbvault.paths import extension_of
 from nbvault.recovery import again, carry, live
@@ -220,7 +220,7 @@ class Restorer:
     def _intent(self, me: Identity, options: Mapping[str, Any], entries: Sequence[Entry]) -> Intent:
         now = self.clock.now()
         # Several of one second are told apart by their order.
-        last = max(self.branch.ids(), default="")
+        last = latest(self.branch.ids())
         return Intent(
             restore=new_id(now, after=last),
             by=me.user_name,

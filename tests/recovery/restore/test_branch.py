@@ -152,6 +152,11 @@ def test_restores_of_one_second_are_in_their_order(desk: RestoreDesk) -> None:
     made = [desk.restore("f/a", to=f"/Clients/copies/{number}").intent.restore for number in range(4)]
     with desk.restorer() as restorer:
         assert restorer.branch.ids() == made
+        # What somebody else put there is in nobody's way.
+        restorer.branch.append("foo", {"note": b"hi", RECEIPT: b"{}"}, subject="by hand")
+    made.append(desk.restore("f/a", to="/Clients/copies/last").intent.restore)
+    with desk.restorer() as restorer:
+        assert restorer.branch.ids() == [*made, "foo"]
 
 
 def branch_intent(branch: RestoreBranch) -> bytes:
