@@ -221,7 +221,7 @@ def test_no_configuration_says_how_to_make_one(tmp_path: Path) -> None:
         ("[workspace]\nhost = 'http://adb.net'", "workspace.host in {file} must begin with https://"),
         ("[workspace]\nhost = 'https://a:b@adb.net'", "workspace.host in {file} must not hold credentials"),
         ("[workspace]\nhost = 'https://adb.net:port'", "workspace.host in {file}"),
-        ("[workspace]\ninclude = '/a'", "workspace.include in {file} must be a valid"),
+        ("[workspace]\ninclude = '/a'", 'workspace.include in {file} must be a list: ["…"].'),
         ("[state]\nurl = 'mysql://h'", "state.url in {file} must begin with sqlite:///"),
         ("sync = 1", "sync in {file} must be a table: [sync]."),
         ("[sync]\nlarge == 1", "(at line 2, column 8)"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from nbvault_emulator.shared import MAX_FAULTS, Shared
+from nbvault_emulator.shared import ENDPOINTS, MAX_FAULTS, Shared
 
 _VIEW_KINDS = frozenset({"hole", "forbid", "times", "identity"})
 _GIT_PACK_KINDS = frozenset({"push-rejected", "remote-moved"})
@@ -152,6 +152,9 @@ def parse(index: int, data: Any) -> Fault:
         raise ValueError(f"Fault {index} ({kind}) needs a path.")
     endpoint = match.get("endpoint", _DEFAULT_ENDPOINTS.get(kind, ("*",)))
     endpoints = (endpoint,) if isinstance(endpoint, str) else tuple(endpoint)
+    for name in endpoints:
+        if not any(_in_family(known, name) for known in ENDPOINTS):
+            raise ValueError(f"Fault {index} ({kind}): endpoint is one of {', '.join(ENDPOINTS)}, not {name!r}.")
     if kind in _GIT_PACK_KINDS:
         endpoints = tuple("git-push-pack" if name in ("git-push", "git", "*") else name for name in endpoints)
     nth = match.get("nth", ())

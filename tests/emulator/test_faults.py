@@ -261,6 +261,8 @@ def test_times_and_probability_bound_a_fault(emulator: Emulator, client: Client)
         {"kind": "oversize", "shape": "vast"},
         {"kind": "drop", "when": "later"},
         {"kind": "status", "match": {"colour": "red"}},
+        {"kind": "status", "match": {"endpoint": "exports"}},
+        {"kind": "status", "match": {"endpoint": ["export", "reimport"]}},
         "text",
     ],
 )

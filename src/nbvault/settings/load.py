@@ -173,6 +173,8 @@ def _sentence(found: _Found, item: Any) -> str:
         return f"{key} is missing in {place}."
     if item["type"] == "model_type":
         return f"{key} in {place} must be a table: [{key}]."
+    if item["type"] == "tuple_type":
+        return f'{key} in {place} must be a list: ["…"].'
     said = str(item["ctx"]["error"]) if item["type"] == "value_error" else item["msg"].replace("Input should", "must")
     return f"{key} in {place}{' ' if said.startswith(('must', 'refers')) else ': '}{said}."
 
