@@ -29,7 +29,8 @@ from nbvault import wiring
 from nbvault.administration import look_at
 from nbvault.backup.surroundings import SyncOptions
 from nbvault.backup.survey import Survey
-from nbvault.gitstore.reader import BlobReader, ls_tree
+from nbvault.gitstore.blobs import BlobReader
+from nbvault.gitstore.reader import ls_tree
 from nbvault.gitstore.repack import merge_packs
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.upkeep import sizes

@@ -13,11 +13,12 @@ from nbvault.backup.sessions import SessionHistory, growth_of
 from nbvault.clock import Clock, SystemClock, parse_iso
 from nbvault.errors import ConfigurationError, NbvaultError, StateError
 from nbvault.gitstore import meta, publish
+from nbvault.gitstore.blobs import BlobReader
 from nbvault.gitstore.epochs import Lineage, Successor
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import MetaDraft, Record, read_records
 from nbvault.gitstore.process import is_alive, this_process
-from nbvault.gitstore.reader import BlobReader, resolve
+from nbvault.gitstore.reader import resolve
 from nbvault.gitstore.remote import PushRef, Remote
 from nbvault.gitstore.upkeep import RepositorySize, sizes
 from nbvault.gitstore.vault import Vault

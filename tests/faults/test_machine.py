@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fault_places import DAY_S, Place, source
-from nbvault.gitstore.reader import missing_objects
+from nbvault.gitstore.blobs import missing_objects
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.upkeep import clean_leftovers
 from nbvault.model import Status

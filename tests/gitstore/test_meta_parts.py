@@ -8,8 +8,9 @@ import pytest
 
 from git_places import AT
 from nbvault.gitstore import meta as meta_branch
+from nbvault.gitstore.blobs import BlobReader
 from nbvault.gitstore.meta import BASE, BRANCH, Meta, MetaDraft, read_meta
-from nbvault.gitstore.reader import BlobReader, resolve
+from nbvault.gitstore.reader import resolve
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.writer import FastImport
 from nbvault.inventory import Rows

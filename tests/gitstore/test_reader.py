@@ -11,8 +11,8 @@ import pytest
 
 from git_places import AT, MAIN, add_commit, commit_files, fill, local_of
 from nbvault.errors import GitError, VaultError
+from nbvault.gitstore.blobs import BlobReader, missing_objects
 from nbvault.gitstore.reader import (
-    BlobReader,
     PathChange,
     TreeDifference,
     TreeEntry,
@@ -20,7 +20,6 @@ from nbvault.gitstore.reader import (
     diff_trees,
     log,
     ls_tree,
-    missing_objects,
     resolve,
 )
 from nbvault.gitstore.runner import Git

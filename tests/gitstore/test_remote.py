@@ -20,9 +20,10 @@ from nbvault.errors import (
     RemoteUnreachable,
     VaultError,
 )
+from nbvault.gitstore.blobs import missing_objects
 from nbvault.gitstore.cache import open_cache
 from nbvault.gitstore.complaints import remote_failure
-from nbvault.gitstore.reader import ls_tree, missing_objects, resolve
+from nbvault.gitstore.reader import ls_tree, resolve
 from nbvault.gitstore.remote import PushRef, PushState, Remote, credentials, remote_url
 from nbvault.gitstore.runner import Git
 from nbvault_emulator.testing import Emulator

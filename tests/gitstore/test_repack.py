@@ -12,7 +12,8 @@ import pytest
 from git_places import ENVIRONMENT, MAIN, commit_files, fill, local_of, many_packs
 from nbvault.errors import GitError
 from nbvault.gitstore import repack
-from nbvault.gitstore.reader import BlobReader, log, ls_tree, resolve
+from nbvault.gitstore.blobs import BlobReader
+from nbvault.gitstore.reader import log, ls_tree, resolve
 from nbvault.gitstore.remote import PushRef
 from nbvault.gitstore.repack import merge_packs, smallest
 from nbvault.gitstore.runner import Git

@@ -11,7 +11,8 @@ import pytest
 
 from git_places import MAIN, commit_files, fill, local_of
 from nbvault.errors import GitError, VaultError
-from nbvault.gitstore.reader import BlobReader, ls_tree, missing_objects
+from nbvault.gitstore.blobs import BlobReader, missing_objects
+from nbvault.gitstore.reader import ls_tree
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.standing import Standing
 from nbvault.gitstore.writer import blob_id

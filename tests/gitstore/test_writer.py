@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from git_places import AT, ENVIRONMENT, MAIN, add_commit, commit_files, fill, local_of, recording_git
 from nbvault.errors import GitError, VaultError
-from nbvault.gitstore.reader import BlobReader, commit_info, ls_tree, missing_objects, resolve
+from nbvault.gitstore.blobs import BlobReader, missing_objects
+from nbvault.gitstore.reader import commit_info, ls_tree, resolve
 from nbvault.gitstore.remote import PushRef, Remote
 from nbvault.gitstore.runner import Git, decode, init_bare
 from nbvault.gitstore.upkeep import clean_leftovers

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from nbvault.errors import ConfigurationError, GitError
+from nbvault.gitstore.blobs import missing_objects
 from nbvault.gitstore.grep import files_with
-from nbvault.gitstore.reader import ls_tree, missing_objects
+from nbvault.gitstore.reader import ls_tree
 from nbvault.gitstore.unread import UnreadRows
 from nbvault.opening import read_vault
 from nbvault.recovery.needle import SHOWN, Hit, Needle

@@ -14,10 +14,11 @@ from datetime import datetime
 from nbvault.backup.detect import times_differ
 from nbvault.backup.screen import screen
 from nbvault.clock import iso
+from nbvault.gitstore.blobs import missing_objects
 from nbvault.gitstore.findings import Finding
 from nbvault.gitstore.meta import Record, read_records
 from nbvault.gitstore.publish import SecretsRefused
-from nbvault.gitstore.reader import blob_in, missing_objects
+from nbvault.gitstore.reader import blob_in
 from nbvault.gitstore.vault import Vault
 from nbvault.model import ListedObject, Row, Secret
 from nbvault.settings import Screening

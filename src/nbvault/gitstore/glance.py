@@ -9,11 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from nbvault.gitstore import lease, meta
+from nbvault.gitstore.blobs import BlobReader
 from nbvault.gitstore.epochs import SUCCESSOR, load_successor, may_be_asked
 from nbvault.gitstore.lease import Entry, parse_entry
 from nbvault.gitstore.lineage import ended
 from nbvault.gitstore.meta import Meta, Record, read_records
-from nbvault.gitstore.reader import EMPTY_TREE, BlobReader, commit_info, ls_tree
+from nbvault.gitstore.reader import EMPTY_TREE, commit_info, ls_tree
 from nbvault.gitstore.remote import PushRef, Remote
 from nbvault.gitstore.runner import Git
 from nbvault.model import NBVAULT

@@ -8,9 +8,10 @@ from typing import NamedTuple, Protocol
 
 from nbvault.errors import ConfigurationError, NbvaultError, VaultError
 from nbvault.gitstore import conclude, meta
+from nbvault.gitstore.blobs import BlobReader, missing_objects
 from nbvault.gitstore.epochs import SUCCESSOR, Epoch, Force, Successor, load_successor, may_be_asked
 from nbvault.gitstore.meta import Meta
-from nbvault.gitstore.reader import BlobReader, LogEntry, log, ls_tree, missing_objects, resolve
+from nbvault.gitstore.reader import LogEntry, log, ls_tree, resolve
 from nbvault.gitstore.remote import Remote
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.upkeep import fetch_turn

@@ -12,6 +12,7 @@ from typing import Any
 
 from nbvault.errors import ConfigurationError, VaultError
 from nbvault.gitstore import records
+from nbvault.gitstore.blobs import BlobReader, missing_objects
 from nbvault.gitstore.epochs import (
     EPOCHS,
     SUCCESSOR,
@@ -22,7 +23,7 @@ from nbvault.gitstore.epochs import (
     load_lineage,
     load_successor,
 )
-from nbvault.gitstore.reader import EMPTY_TREE, BlobReader, Commit, commit_info, ls_tree, missing_objects
+from nbvault.gitstore.reader import EMPTY_TREE, Commit, commit_info, ls_tree
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.unread import Lines, UnreadRows, UnreadStones
 from nbvault.gitstore.writer import FastImport

@@ -17,9 +17,10 @@ from pathlib import Path
 from nbvault.clock import Clock, SystemClock
 from nbvault.errors import GitError, LockedError, NbvaultError, RemoteUnreachable
 from nbvault.gitstore.ahead import Greeting, greeting
+from nbvault.gitstore.blobs import BlobReader, missing_objects
 from nbvault.gitstore.cache import open_cache, opened_as_it_is
 from nbvault.gitstore.publish import RemoteMoved, push
-from nbvault.gitstore.reader import BlobReader, commit_info, entries_at, ls_tree, missing_objects
+from nbvault.gitstore.reader import commit_info, entries_at, ls_tree
 from nbvault.gitstore.remote import PushRef, Remote
 from nbvault.gitstore.repack import merge_packs
 from nbvault.gitstore.runner import Git, decode

@@ -16,10 +16,11 @@ from typing import Any
 from nbvault.clock import iso
 from nbvault.errors import ConfigurationError, NbvaultError
 from nbvault.gitstore import conclude, meta, publish, records
+from nbvault.gitstore.blobs import BlobReader
 from nbvault.gitstore.conclude import Composition
 from nbvault.gitstore.epochs import EPOCHS, Epoch, Force, Lineage, Successor, dump
 from nbvault.gitstore.meta import FORMAT_WITH_EPOCHS, Meta, MetaDraft, read_meta
-from nbvault.gitstore.reader import EMPTY_TREE, BlobReader, commit_info, ls_tree
+from nbvault.gitstore.reader import EMPTY_TREE, commit_info, ls_tree
 from nbvault.gitstore.remote import PushRef, Remote
 from nbvault.gitstore.upkeep import fetch_turn
 from nbvault.gitstore.vault import Vault

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from nbvault.gitstore.reader import BlobReader
+from nbvault.gitstore.blobs import BlobReader
 from nbvault.gitstore.runner import Git
 
 _PREFIX = "records/audit-"

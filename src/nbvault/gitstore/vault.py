@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Container, Iterable
 from dataclasses import dataclass, field
 
 from nbvault.gitstore import conclude, meta
+from nbvault.gitstore.blobs import BlobReader, missing_objects
 from nbvault.gitstore.epochs import Lineage, Successor
 from nbvault.gitstore.lineage import Past
 from nbvault.gitstore.meta import Meta, is_ours, read_meta
-from nbvault.gitstore.reader import BlobReader, blob_in, commit_info, ls_tree, missing_objects, resolve
+from nbvault.gitstore.reader import blob_in, commit_info, ls_tree, resolve
 from nbvault.gitstore.remote import Remote
 from nbvault.gitstore.runner import Git
 from nbvault.gitstore.standing import Standing

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import IO, NoReturn
 
 from nbvault.errors import GitError, VaultError
-from nbvault.gitstore.reader import missing_objects
+from nbvault.gitstore.blobs import missing_objects
 from nbvault.gitstore.runner import Git, LongProcess, encode
 from nbvault.model import FileChange, Person
 

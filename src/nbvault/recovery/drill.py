@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from nbvault.clock import iso
 from nbvault.errors import AuthenticationError, ConfigurationError, NbvaultError, VaultError, WorkspaceError
-from nbvault.gitstore.reader import BlobReader
+from nbvault.gitstore.blobs import BlobReader
 from nbvault.gitstore.vault import Vault
 from nbvault.model import DIRECTORY, REPO, ListedObject, NotebookFormat
 from nbvault.paths import extension_of, relative

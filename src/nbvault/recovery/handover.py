@@ -14,8 +14,9 @@ from typing import Any, Protocol
 from nbvault.clock import EPOCH
 from nbvault.errors import ConfigurationError, VerificationError
 from nbvault.gitstore import conclude
+from nbvault.gitstore.blobs import BlobReader
 from nbvault.gitstore.meta import read_renames
-from nbvault.gitstore.reader import BlobReader, Commit, blob_log, ls_tree
+from nbvault.gitstore.reader import Commit, blob_log, ls_tree
 from nbvault.gitstore.runner import Git, init_bare
 from nbvault.gitstore.vault import Vault
 from nbvault.gitstore.writer import FastImport

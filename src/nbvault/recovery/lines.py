@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 
-from nbvault.gitstore.reader import BlobReader, missing_objects
+from nbvault.gitstore.blobs import BlobReader, missing_objects
 from nbvault.gitstore.runner import Git
 from nbvault.model import ListedObject
 from nbvault.recovery.plan import Action, Entry, Known

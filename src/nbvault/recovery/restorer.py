@@ -10,8 +10,8 @@ from typing import Any, Protocol, TypeVar
 
 from nbvault.clock import Clock, iso
 from nbvault.errors import ConfigurationError, LockedError, VaultError
+from nbvault.gitstore.blobs import BlobReader
 from nbvault.gitstore.lease import Holder
-from nbvault.gitstore.reader import BlobReader
 from nbvault.gitstore.restores import RECEIPT, RestoreBranch
 from nbvault.gitstore.upkeep import fetch_turn
 from nbvault.gitstore.vault import Vault

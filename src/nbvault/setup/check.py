@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from nbvault.backup.detect import why_skipped
 from nbvault.errors import ConfigurationError
-from nbvault.gitstore.reader import blob_sizes, ls_tree
+from nbvault.gitstore.blobs import blob_sizes
+from nbvault.gitstore.reader import ls_tree
 from nbvault.gitstore.vault import Vault
 from nbvault.model import DIRECTORY, NOTEBOOK, REPO
 from nbvault.paths import relative

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from nbvault.clock import Clock
 from nbvault.errors import ConfigurationError, NbvaultError, SessionInterrupted
-from nbvault.gitstore.reader import BlobReader
+from nbvault.gitstore.blobs import BlobReader
 from nbvault.gitstore.restores import BRANCH, RestoreBranch, opened_restores
 from nbvault.model import NotebookFormat
 from nbvault.paths import extension_of

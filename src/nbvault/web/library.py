@@ -17,7 +17,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 
 from nbvault.errors import ConfigurationError, NbvaultError
-from nbvault.gitstore.reader import blob_sizes
+from nbvault.gitstore.blobs import blob_sizes
 from nbvault.notebook import diff
 from nbvault.recovery.blame import Blame, blame
 from nbvault.recovery.history import Change, Version, history

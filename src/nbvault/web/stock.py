@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from nbvault.clock import Clock
 from nbvault.errors import NbvaultError, VaultError
-from nbvault.gitstore.reader import blob_log, missing_objects
+from nbvault.gitstore.blobs import missing_objects
+from nbvault.gitstore.reader import blob_log
 from nbvault.gitstore.upkeep import fetch_turn, remove_old_leftovers
 from nbvault.gitstore.vault import Vault
 from nbvault.settings import Settings
