@@ -15,7 +15,7 @@ from nbvault.gitstore.restores import BRANCH
 from nbvault.reporting.query import Query, last_week
 from nbvault.reporting.walk import changes
 from nbvault.settings import load_settings
-from nbvault.web.library import Kept
+from nbvault.web.kept import Kept
 from nbvault.web.workspaces import AT_ONCE, EACH_AT_ONCE, Workspaces
 from nbvault.workspace.client import WorkspaceClient
 from nbvault_emulator.testing import Emulator

@@ -30,7 +30,8 @@ from nbvault.restoring import restorer_on
 from nbvault.settings import Settings
 from nbvault.web import cells
 from nbvault.web.access import Access
-from nbvault.web.library import Kept, Library, Opened, Place, Source, compared
+from nbvault.web.kept import Kept
+from nbvault.web.library import Library, Opened, Place, Source, compared
 from nbvault.web.patience import VAULT, in_time, unknown
 from nbvault.web.refusals import NotAllowed, NotThere, no_notebook
 from nbvault.web.tasks import Kind, Stage, Task, Tasks
