@@ -102,8 +102,9 @@ def test_the_key_is_idempotent_and_blind_to_case_and_composition(text: str) -> N
 
 
 def test_the_key_is_blind_to_case_for_every_character_of_unicode() -> None:
-    """No code point has a case variant with another key, and no key changes when it is taken again."""
-    every = [chr(point) for point in range(0x110000)]
+    """No character has a case variant with another key, and no key changes when it is taken again."""
+    # Unassigned code points and those for private use have neither case nor a composition, and are most of them.
+    every = [char for char in map(chr, range(0x110000)) if unicodedata.category(char) not in ("Cn", "Co")]
     assert [char for char in every if key(key(char)) != key(char)] == []
     assert [
         char for char in every if not key(char) == key(char.upper()) == key(char.lower()) == key(char.title())

@@ -14,6 +14,7 @@ from fault_places import Place, source
 from nbvault.archiving import bundle
 from nbvault.errors import ConfigurationError, NbvaultError
 from nbvault.recovery import handover
+from nbvault.rotation import run_rotate
 from nbvault_emulator.testing import Emulator
 
 OURS = "/Clients/2024/ENG-1"
@@ -107,6 +108,41 @@ def test_a_new_machine_can_hand_over(place: Place) -> None:
     other = place.another_machine(place.folder.parent / "other")
     made, clone = handed_over(other)
     assert git(clone, "rev-parse", "HEAD") == made.head
+
+
+def rotated(place: Place) -> None:
+    """The vault goes on in another repository beside the first, and a night there: an edit, and a move out."""
+    place.emulator.repository("second")
+    second = place.server.with_name("second.git")
+    run_rotate(place.settings(), str(second), by="ann", say=print, clock=place.clock)
+    place.remote = str(second)
+    place.emulator.edit(f"{OURS}/etl", source("edited by zoe"), editor="zoe@example.com")
+    place.emulator.move(f"{OURS}/from_elsewhere", f"{THEIRS}/back_home")
+    place.sync()
+
+
+def test_a_history_begins_before_a_rotation(place: Place) -> None:
+    """What was before it is there like what came after, and what left in another epoch is not."""
+    rotated(place)
+    made, clone = handed_over(place.another_machine(place.folder.parent / "other"))
+    authors = git(clone, "log", "--format=%ae", "--", "2024/ENG-1/etl.py").splitlines()
+    assert authors == ["zoe@example.com", "ben@example.com", "ann@example.com", "nbvault@nbvault.invalid"]
+    assert git(clone, "log", "--format=%s", "--diff-filter=D", "--name-only").splitlines()[-1] == "2024/ENG-1/old.py"
+    everything = git(clone, "rev-list", "--objects", "--all")
+    assert not any(name in everything for name in ("ENG-2", "by_mistake", "from_elsewhere"))
+    assert (made.whole, made.past, made.left) == (True, 1, 2)
+
+
+def test_a_history_that_cannot_be_whole_says_so(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    """The repository of the first epoch is gone: the history begins with the second, and nobody is told it is all."""
+    rotated(place)
+    place.server.rename(place.server.with_name("elsewhere"))
+    made, clone = handed_over(place.another_machine(place.folder.parent / "other"))
+    assert git(clone, "log", "--format=%ae", "--", "2024/ENG-1/etl.py").splitlines()[0] == "zoe@example.com"
+    everything = git(clone, "rev-list", "--objects", "--all")
+    assert not any(name in everything for name in ("ENG-2", "by_mistake", "from_elsewhere"))
+    assert not made.whole
+    assert "What follows ends where epoch 1" in capsys.readouterr().out
 
 
 def test_a_file_that_exists_is_not_overwritten(place: Place) -> None:

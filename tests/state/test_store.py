@@ -118,8 +118,8 @@ def test_a_session_that_starts_again_is_one_session(store: StateManager) -> None
 
 
 def test_sessions_come_newest_first(store: StateManager) -> None:
-    """Sessions are ordered by start, then name, and limited on request."""
-    for hours, session in ((1, "b"), (3, "d"), (1, "a"), (2, "c")):
+    """Sessions are ordered by name, which follows them whatever a clock says, and limited on request."""
+    for hours, session in ((1, "b"), (2, "d"), (3, "a"), (30, "c")):
         start(store, session, at=T0 + timedelta(hours=hours))
     assert [row.session for row in store.sessions()] == ["d", "c", "b", "a"]
     assert [row.session for row in store.sessions(2)] == ["d", "c"]
@@ -187,13 +187,13 @@ def test_the_first_sighting_of_a_tip_counts(store: StateManager) -> None:
 
 def test_cleaning_up_spares_the_trail_the_problems_and_the_last_session(store: StateManager) -> None:
     """Sessions older than 30 days go, except the last one; audit and open problems stay."""
-    for days in (50, 40, 31):
-        start(store, f"s{days}", at=T0 - timedelta(days=days))
+    for name, days in (("a", 50), ("b", 40), ("c", 31)):
+        start(store, name, at=T0 - timedelta(days=days))
     store.record_audit([event(1, at=T0 - timedelta(days=400))])
-    store.replace_problems("s31", [Problem(1, "/a", State.FAILED, "r")])
+    store.replace_problems("c", [Problem(1, "/a", State.FAILED, "r")])
     assert store.clean_up(T0) == 2
-    assert [row.session for row in store.sessions()] == ["s31"]
-    start(store, "s29", at=T0 - timedelta(days=29))
+    assert [row.session for row in store.sessions()] == ["c"]
+    start(store, "d", at=T0 - timedelta(days=29))
     assert store.clean_up(T0) == 1
     assert store.clean_up(T0, keep_days=10) == 0
     assert len(store.audit()) == len(store.problems()) == len(store.sessions()) == 1

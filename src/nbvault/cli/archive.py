@@ -26,11 +26,12 @@ from nbvault.cli.output import number, shown
 @click.option("--by", metavar="NAME", help="Who does it; otherwise the user of this machine.")
 @config_option
 @json_option
-def command(*, pattern: str, wants_list: bool, undo: bool, file: Path | None, by: str | None, as_json: bool) -> None:
+def command(*, pattern: str, wants_list: bool, undo: bool, file: Path | None, by: str | None, as_json: bool) -> int:
     """Look at the folders that match PATTERN once a week instead of in every session.
 
     For closed engagements. Nothing of them is removed, and what is in the vault stays there. PATTERN is a workspace
-    folder or a glob of folders: * stays in a folder, ** crosses folders. All that is below is archived, too.
+    folder or a glob of folders: * stays in a folder, ** crosses folders. All that is below is archived, too. With
+    --bundle it ends with 3 if an earlier epoch of the vault could not be read: the history in the bundle is not whole.
     """
     context = click.get_current_context()
     if wants_list and (pattern or undo or file):
@@ -43,9 +44,10 @@ def command(*, pattern: str, wants_list: bool, undo: bool, file: Path | None, by
     if wants_list:
         _show(as_json=as_json)
     elif file:
-        _bundle(pattern, file, who, as_json=as_json)
+        return _bundle(pattern, file, who, as_json=as_json)
     else:
         _change(pattern, who, undo=undo, as_json=as_json)
+    return 0
 
 
 def _show(*, as_json: bool) -> None:
@@ -74,13 +76,13 @@ def _change(pattern: str, who: str, *, undo: bool, as_json: bool) -> None:
     output.say(f"{number(done.notebooks, 'notebook')} in {shown(done.frozen.pattern)}: looked at {often}.")
 
 
-def _bundle(pattern: str, file: Path, who: str, *, as_json: bool) -> None:
+def _bundle(pattern: str, file: Path, who: str, *, as_json: bool) -> int:
     from nbvault.archiving import bundle
 
     made = bundle(load(), pattern, file, by=who, say=output.note)
     if as_json:
         output.emit(made.as_json())
-        return
+        return 0 if made.whole else 3
     output.say(
         f"{shown(str(file))}: {number(made.notebooks, 'notebook')} in {number(made.commits, 'commit')}, "
         f"{output.size(made.size_bytes)}, SHA-256 {made.sha256}."
@@ -90,3 +92,4 @@ def _bundle(pattern: str, file: Path, who: str, *, as_json: bool) -> None:
         output.say(f"Only in its history: {number(made.past, 'file')} deleted or moved since.")
     if made.left:
         output.say(f"Left out of its history: {number(made.left, 'file')} that now belong elsewhere.")
+    return 0 if made.whole else 3

@@ -40,7 +40,8 @@ class Bundle:
     """What was handed over: a bundle of so many commits, whose tip has so many notebooks.
 
     `past` are files that are only in its history; `left` those of notebooks that moved elsewhere, which are not even
-    there. `content` is the vault's content commit that it shows.
+    there. `content` is the vault's content commit that it shows. Not `whole`: an earlier epoch of the vault could not
+    be read, and the history begins after it.
     """
 
     file: str
@@ -52,6 +53,7 @@ class Bundle:
     past: int
     left: int
     content: str
+    whole: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """The bundle as ``archive --bundle --json`` prints it, and as its receipt in the vault says."""
@@ -64,7 +66,8 @@ def hand_over(vault: Vault, part: Part, file: Path) -> Iterator[Bundle]:
 
     The history is that of ``backup/daily``, in the names of the people who changed these folders, with new commit ids
     (the original ones are in trailers). A file is in it while its own path belongs to the part: where a notebook came
-    from elsewhere, its history begins with the move; what belongs to a notebook that moved elsewhere is left out.
+    from elsewhere, its history begins with the move; what belongs to a notebook that moved elsewhere is left out. It
+    goes back through all epochs, or to one that cannot be read.
 
     Raises:
         ConfigurationError: the file exists, or cannot be written.
@@ -105,6 +108,7 @@ def _make(vault: Vault, part: Part, workshop: Path, name: str) -> Bundle:
         len(past),
         left,
         vault.meta.content,
+        whole=not vault.past.gaps,
     )
 
 
@@ -126,7 +130,6 @@ class _Step:
 
 def _history(vault: Vault, part: Part, rows: Sequence[Row]) -> tuple[list[_Step], int]:
     """The commits that changed something of the part, oldest first; and how many files were left out."""
-    vault.whole_history()
     belongs = _membership(vault, part)
     stones = vault.meta.tombstones.values()
     staying = {row.object_id for row in rows}
@@ -134,7 +137,9 @@ def _history(vault: Vault, part: Part, rows: Sequence[Row]) -> tuple[list[_Step]
     elsewhere = _moved_away(read_renames(vault.meta, blobs=vault.blobs), staying)
     left: set[str] = set()
     steps = []
-    for commit, differences in blob_log(vault.git, vault.meta.content):
+    stretches = vault.past.contents()
+    log = (each for tip, begins in stretches for each in blob_log(vault.git, tip, exclude=begins))
+    for commit, differences in log:
         session = commit.trailers.get(_SESSION, [""])[-1]
         changes = []
         for each in differences:

@@ -271,7 +271,8 @@ class StateManager:
             return [_to_session(row) for row in connection.execute(query)]
 
 
-_NEWEST_FIRST = (sync_sessions.c.start_time.desc(), sync_sessions.c.sync_id.desc())
+# By name, which sorts as the sessions followed one another; a clock may have been wrong.
+_NEWEST_FIRST = (sync_sessions.c.session_id.desc(),)
 
 
 def _is(session: str) -> sa.ColumnElement[bool]:
