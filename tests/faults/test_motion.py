@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 from typing import Any
 
 import pytest
 
 from fault_places import Place, source
+from nbvault.model import State
 
 A = "/Clients/2024/ENG-1001/NOTEBOOKS"
 B = "/Clients/2024/ENG-1002/NOTEBOOKS"
@@ -142,6 +144,74 @@ def test_replaced_between_listing_and_export(place: Place) -> None:
     place.assert_whole(place.sync())
     ids = {each["path"]: each["object_id"] for each in place.emulator.world("/Clients")}
     assert {row["path"]: row["id"] for row in place.rows()} == ids
+
+
+def tombstones(place: Place) -> set[int]:
+    """The ids that the vault has as deleted."""
+    files = [path for path in place.files("nbvault/meta") if path.startswith("inventory/")]
+    lines = [json.loads(line) for path in files for line in place.git("show", f"nbvault/meta:{path}").splitlines()]
+    return {line["id"] for line in lines if "gone" in line}
+
+
+def test_another_in_the_place_of_one_that_moved_is_no_proof(place: Place) -> None:
+    """Both happen after its folder and its new one were listed; a 404 elsewhere shows the other: it is looked for."""
+    place.emulator.edit(f"{B}/{X}", source("edited"))
+    y = "01_clean_ledger"
+    moves = [
+        {"op": "move", "from": f"{B}/{X}", "to": f"{B}/renamed"},
+        {"op": "move", "from": f"{B}/{y}", "to": f"{A}/from B"},
+        {"op": "create", "path": f"{B}/{y}", "content": source("another")},
+    ]
+    assert counts(place, do("before", moves, endpoint="export", path=f"{B}/{X}")) == (1, 0, 2, 0)
+    assert tombstones(place) == set()
+
+
+def test_another_in_the_place_of_one_that_moved_while_others_are_proven_gone(place: Place) -> None:
+    """The same between the two listings by which somebody else's deletion is proven."""
+    y = "01_clean_ledger"
+    place.emulator.delete(f"{B}/{X}")
+    moves = [
+        {"op": "move", "from": f"{B}/{y}", "to": f"{A}/from B"},
+        {"op": "create", "path": f"{B}/{y}", "content": source("another")},
+    ]
+    again = {"nth": 2, "endpoint": "list"}
+    faults = [
+        {"kind": "do", "do": moves, "when": "after", "match": {**again, "path": A}},
+        {"kind": "latency", "ms": 400, "match": {**again, "path": B}},
+        # The folder of the one that is gone is not the last one that is listed.
+        {"kind": "latency", "ms": 250, "match": {"nth": 1, "endpoint": "list", "path": B}},
+        {"kind": "latency", "ms": 500, "match": {"nth": 1, "endpoint": "list", "path": "/Clients/2025"}},
+    ]
+    assert counts(place, *faults) == (1, 0, 1, 1)
+
+
+def test_what_cannot_be_proven_gone_is_kept_and_said(place: Place) -> None:
+    """As often as it is looked for, another one moves: the last is carried, and what took its place waits."""
+    gone, *others = sorted(path for path in place.world() if path.startswith(f"{B}/"))[:4]
+    place.emulator.delete(gone)
+    slow = [{"kind": "latency", "ms": 300, "match": {"endpoint": "list", "path": B}}]
+    slow += [{"kind": "latency", "ms": 500, "match": {"nth": 1, "endpoint": "list", "path": "/Clients/2025"}}]
+    for number, path in enumerate(others, start=2):
+        moves = [
+            {"op": "move", "from": path, "to": f"{A}/moved {number}"},
+            {"op": "create", "path": path, "content": source("another")},
+        ]
+        slow.append(
+            {"kind": "do", "do": moves, "when": "after", "match": {"nth": number, "endpoint": "list", "path": A}}
+        )
+    place.emulator.faults(*slow)
+    report = place.sync()
+    assert (report.exit_code, report.counts.deleted, report.counts.failed) == (3, 1, 1), report
+    assert [each.path for each in report.problems if each.state is State.FAILED] == [others[-1]]
+    place.emulator.faults()
+    place.assert_whole(place.sync())
+
+
+def test_a_new_notebook_that_moves_on_before_its_export(place: Place) -> None:
+    """The vault has no row for it, and its new folder was listed before: it is looked for all the same."""
+    place.emulator.create(f"{B}/new", source("new"))
+    move = {"op": "move", "from": f"{B}/new", "to": f"{A}/new"}
+    assert counts(place, do("before", move, endpoint="export", path=f"{B}/new")) == (1, 0, 0, 0)
 
 
 # --- permissions -----------------------------------------------------------------------------------------------------

@@ -182,3 +182,40 @@ def test_a_fault_hurts_what_it_hits_and_nothing_else(place: Place, case: Case) -
     assert place.saved() == expected(before, world, case.kept)
     place.emulator.faults()
     place.assert_whole(place.sync())
+
+
+def test_a_name_with_a_slash_that_is_anothers_path(place: Place) -> None:
+    """No request reaches it: it fails, in every session, and never passes for the notebook whose path it has."""
+    folder, _, name = VICTIM.rpartition("/NOTEBOOKS/")
+    place.emulator.create(folder, source("out of reach"), name=f"NOTEBOOKS/{name}")
+    before = place.tip("main")
+    for _ in range(2):
+        report = place.sync()
+        assert (report.exit_code, report.counts.failed, report.counts.saved, report.counts.deleted) == (3, 1, 0, 0)
+        assert [each.path for each in report.problems if each.state is State.FAILED] == [VICTIM]
+        assert "slash" in str(report.problems[-1].reason)
+    assert place.tip("main") == before
+    place.emulator.edit(VICTIM, source("edited"))
+    assert place.sync().counts.modified == 1
+    place.emulator.delete(VICTIM)
+    report = place.sync()
+    assert (report.counts.failed, report.counts.deleted) == (1, 1)
+    assert VICTIM not in place.saved()
+
+
+def test_a_notebook_that_is_given_a_name_with_a_slash(place: Place) -> None:
+    """It fails in every session; what was saved of it stays under its old name, until another takes that."""
+    late = f"{HIT}/late"
+    number = place.emulator.create(late, source("first"))["object_id"]
+    place.sync()
+    saved = place.saved()[late]
+    place.emulator.delete(late)
+    place.emulator.create(HIT, source("first"), name="a/late", object_id=number)
+    report = place.sync()
+    assert (report.counts.failed, report.counts.deleted, place.saved()[late]) == (1, 0, saved)
+    place.emulator.create(late, source("another"))
+    report = place.sync()
+    assert (report.counts.failed, report.counts.added, report.counts.deleted) == (1, 1, 1)
+    assert place.saved()[late] == place.world()[late]
+    report = place.sync()
+    assert (report.counts.failed, report.counts.saved, report.counts.deleted) == (1, 0, 0)

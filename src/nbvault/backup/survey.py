@@ -10,11 +10,12 @@ from nbvault.backup.detect import Action, Distrust, Fate, Folder, Missing, decid
 from nbvault.backup.export import NotebookExporter, Source
 from nbvault.backup.freezing import Looks
 from nbvault.backup.ledger import Ledger, Outcome
+from nbvault.backup.plan import displaced
 from nbvault.backup.probe import Picker
 from nbvault.backup.scan import ChangeScanner, FolderListing, Lister
 from nbvault.backup.scope import Scope
 from nbvault.backup.trust import Trust
-from nbvault.model import DIRECTORY, ListedObject, Row, State, Tombstone
+from nbvault.model import DIRECTORY, NOTEBOOK, ListedObject, Row, State, Tombstone
 
 # A workspace that keeps moving is judged so often and then left for the next session.
 ROUNDS = 3
@@ -101,6 +102,7 @@ class Survey:
         self._contested_folders: set[str] = set()
         self._twice: dict[int, set[str]] = {}
         self._watched: dict[int, list[ListedObject]] = {}
+        self._lost: set[str] = set()
         self._picker = picker
         self.ledger = ledger
         looks = looks or Looks()
@@ -175,7 +177,9 @@ class Survey:
         for entry in sorted(listing.objects, key=_path_of):
             if entry.object_id in self._watched:
                 self._watched[entry.object_id].append(entry)
-            if entry.kind != DIRECTORY:
+            if entry.kind == NOTEBOOK and _holds_slash(entry, listing.path):
+                self._refuse(entry)
+            elif entry.kind != DIRECTORY:
                 wanted += self._consider(entry)
         if wanted or any(entry.kind == DIRECTORY for entry in listing.objects):
             contested = self._contested(listing)
@@ -198,6 +202,15 @@ class Survey:
         if seen_at != entry.path and entry.object_id not in self._watched:
             self._twice.setdefault(entry.object_id, {seen_at}).add(entry.path)
         return ()
+
+    def _refuse(self, entry: ListedObject) -> None:
+        """What is asked for by its path is another notebook, or none."""
+        row = self._knowledge.rows.get(entry.object_id)
+        reason = "its name holds a slash, so no request can name it: rename it in the workspace"
+        if self._scope.covers(entry.path):
+            self.ledger.put(Outcome(entry, row, State.FAILED, reason=reason, unreachable=True))
+        else:
+            self._enter(entry)
 
     def _enter(self, entry: ListedObject, *, contested: bool = False) -> Sequence[Outcome]:
         """Decide on an object; it comes back where it is to be exported."""
@@ -264,6 +277,9 @@ class Survey:
             outcome.state = State.FAILED
         else:
             self.ledger.forget(outcome.listed.object_id)
+            if outcome.row is None:
+                # No row will be missed; it may have moved to where we had looked before.
+                self._lost.add(folder)
 
     def _unreadable(self, folder: str) -> bool:
         return self.scanner.folders[folder].state is Folder.UNREADABLE
@@ -281,13 +297,17 @@ class Survey:
         """Absent rows are believed absent only after all that was listed before their folders has been listed again."""
         proven: set[int] = set()
         for _ in range(ROUNDS):
+            # One in whose place another was saved may have moved since it was listed, to where we had looked before.
+            displaced(self.ledger, self._knowledge.rows.values())
             doubtful = [m for m in self._missing() if _is_candidate(m) and m.row.object_id not in proven]
-            if not doubtful:
+            witnesses = self._lost | {m.witness for m in doubtful}
+            if not witnesses:
                 break
-            if resting := self.scanner.wake():
+            self._lost = set()
+            if doubtful and (resting := self.scanner.wake()):
                 # It may have moved to where nobody has looked yet.
                 await self._again(resting)
-            moment = max(self.scanner.folders[m.witness].ended for m in doubtful)
+            moment = max(self.scanner.folders[witness].ended for witness in witnesses)
             await self._again(self.scanner.listed_before(moment))
             still = {m.row.object_id for m in self._missing() if _is_candidate(m)}
             proven |= still & {m.row.object_id for m in doubtful}
@@ -303,11 +323,20 @@ class Survey:
             in_scope=self._scope.covers,
         )
 
+    def _refuse_unproven(self, proven: set[int]) -> None:
+        """What came to the place of one that is not proven gone waits for the next session: it is no proof."""
+        displaced(self.ledger, self._knowledge.rows.values())
+        doubtful = {m.row.path for m in self._missing() if _is_candidate(m) and m.row.object_id not in proven}
+        for outcome in [o for o in self.ledger.in_state(State.SAVED) if o.row is None and o.listed.path in doubtful]:
+            outcome.state = State.FAILED
+            outcome.reason = "the notebook that was at its path may only have moved: the workspace kept changing"
+
     def _findings(self, proven: set[int]) -> Findings:
+        self._refuse_unproven(proven)
         missing = self._missing()
         failed = self.ledger.in_state(State.FAILED)
         # The new notebook at its path could not be saved: until then the old content is what there is.
-        not_replaced = {outcome.listed.path for outcome in failed if outcome.row is None}
+        not_replaced = {outcome.listed.path for outcome in failed if outcome.row is None and not outcome.unreachable}
         kept = [m for m in missing if m.row.path in not_replaced]
         missing = [m for m in missing if m.row.path not in not_replaced]
         candidates = [m for m in missing if _is_candidate(m) and m.row.object_id in proven]
@@ -327,6 +356,12 @@ class Survey:
 
 def _is_candidate(missing: Missing) -> bool:
     return missing.fate in (Fate.ABSENT, Fate.FOLDER_VANISHED)
+
+
+def _holds_slash(entry: ListedObject, folder: str) -> bool:
+    """Whether an object that a folder shows lies, by its path, in another one below."""
+    above = folder.rstrip("/") + "/"
+    return entry.path.startswith(above) and "/" in entry.path[len(above) :]
 
 
 def _path_of(entry: ListedObject) -> str:
