@@ -214,6 +214,20 @@ def test_a_new_notebook_that_moves_on_before_its_export(place: Place) -> None:
     assert counts(place, do("before", move, endpoint="export", path=f"{B}/new")) == (1, 0, 0, 0)
 
 
+def test_moved_into_a_folder_that_cannot_be_read(place: Place) -> None:
+    """It was seen nowhere, and is deleted with a word of where it may be; it comes back as a rename."""
+    place.emulator.move(f"{A}/{X}", f"{B}/from A")
+    place.emulator.faults({"kind": "status", "status": 403, "match": {"endpoint": "list", "path": B}})
+    report = place.sync()
+    assert (report.exit_code, report.counts.deleted) == (3, 1)
+    told = "Of 1 deleted, those that were moved into a folder that could not be read come back when it is."
+    assert told in report.notes
+    place.emulator.faults()
+    back = place.sync()
+    assert (back.counts.renamed, back.counts.added) == (1, 0)
+    place.assert_whole(back)
+
+
 # --- permissions -----------------------------------------------------------------------------------------------------
 
 

@@ -65,6 +65,9 @@ class Ending:
         self.unproven = len(findings.unproven)
         self.notes += [f"Deletions held: {reason}." for reason in verdict.reasons]
         self.notes += [f"{path} could not be read, its content is kept: {why}" for path, why in self.unreadable.items()]
+        if self.unreadable and deleted:
+            moved = "those that were moved into a folder that could not be read come back when it is"
+            self.notes.append(f"Of {deleted:,} deleted, {moved}.")
         if self.unproven:
             self.notes.append(f"{self.unproven} notebooks moved or vanished while we looked; the next session decides.")
         self.complete_view = True
