@@ -173,7 +173,7 @@ class Deed:
             self._text_language = source_language(image.data, image.language)
         if self._entry.action is Action.DELETE or image.form is not self._form or self._around.manner.rewrite:
             return None
-        if not same(image.data, self._wanted, self._form):
+        if not (same(image.data, self._wanted, self._form) and self._fits(image)):
             return None
         if self._around.manner.resumed:
             return self._outcome(Result.RESTORED, verified=True, written=blob_id(image.data))

@@ -156,11 +156,12 @@ def _decide(
     if not want.blob:
         return Action.DELETE, ""
     sure = known(there)
-    if sure and sure.blob == want.blob and overwrite is not Overwrite.ALWAYS:
+    # Python and R begin alike: the same bytes may be two notebooks.
+    why = _other_kind(want.extension, there.language, sure)
+    if sure and sure.blob == want.blob and not why and overwrite is not Overwrite.ALWAYS:
         return Action.IDENTICAL, ""
     if overwrite is Overwrite.NEVER:
         return Action.KEPT, "something else is there" if sure else "a notebook is there"
-    why = _other_kind(want.extension, there.language, sure)
     return (Action.REPLACE, why) if why else (Action.OVERWRITE, "")
 
 

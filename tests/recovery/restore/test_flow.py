@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nbvault.recovery.plan import Action
 from nbvault_emulator.testing import Emulator
 from recovery.places import ANN, BOB, ROOT, ZOE
 from recovery.restore.desk import Holding, RestoreDesk, check_against_world, source
@@ -107,6 +108,22 @@ def test_a_restored_workspace_adds_nothing_to_the_vault(desk: RestoreDesk) -> No
     assert desk.diary[-1].report.counts.modified == 0
     shas = {desk.show(path).blob for path in before}
     assert shas == {desk.show(path, at=desk.diary[1].report.tag).blob for path in before}
+
+
+def test_a_language_comes_back_though_the_text_is_the_same(desk: RestoreDesk) -> None:
+    """Python and R begin alike: what was made a notebook of R is one of Python again, and of R by an undo."""
+    path, text = f"{ROOT}/q", source("# MAGIC %sql\n# MAGIC select 1")
+    desk.emulator.create(path, text)
+    desk.sync()
+    desk.emulator.edit(path, text, language="R")
+    desk.sync()
+    before = desk.holding(path)
+    (entry,) = (receipt := desk.restore(path, at=desk.diary[-2].at)).intent.entries
+    assert (receipt.exit_code, entry.action, desk.holding(path)[path].language) == (0, Action.REPLACE, "PYTHON")
+    again = desk.restore(path, at=desk.diary[-2].at)
+    assert (again.exit_code, again.counts()["identical"]) == (0, 1)
+    assert desk.undo(receipt).exit_code == 0
+    assert desk.holding(path) == before
 
 
 class _NativeDesk(RestoreDesk):

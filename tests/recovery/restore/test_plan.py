@@ -77,12 +77,14 @@ def test_every_wanted_notebook_has_one_action_that_what_is_there_allows(
         (Language.PYTHON, Known("2" * 40, ".py"), ".ipynb", Action.REPLACE),
         (Language.PYTHON, Known("2" * 40, ".ipynb"), ".py", Action.REPLACE),
         (Language.PYTHON, None, ".ipynb", Action.OVERWRITE),
+        (Language.R, Known("1" * 40, ".r"), ".py", Action.REPLACE),
+        (Language.R, Known("1" * 40, ".r"), ".r", Action.IDENTICAL),
     ],
 )
 def test_another_language_or_format_is_replaced(
     listed: Language, known: Known | None, extension: str, action: Action
 ) -> None:
-    """What the vault knows of a notebook's text counts more than the language that the workspace lists."""
+    """What the vault knows of a notebook's text counts more than what the workspace lists, and than its bytes."""
     there = ListedObject(1, NOTEBOOK, "/a", listed, 1)
     (entry,) = make_plan([Wanted("/a", "/a", "1" * 40, extension)], Live({"/a": there}), known=lambda _: known)
     assert entry.action is action
