@@ -177,6 +177,30 @@ def test_what_the_configuration_knows(tmp_path: Path) -> None:
     assert {"pypi": {"package": "psycopg[binary]>=3.2"}} in jobs(made)["nbvault_sync"]["tasks"][0]["libraries"]
 
 
+MAIL = '[email]\nhost = "smtp.contoso.example"\nto = ["a@b.example"]\nuser = "u"\npassword = "env:SMTP_PASSWORD"\n'
+
+
+def known(folder: Path, text: str) -> Known:
+    """What a configuration with this text knows."""
+    (folder / "nbvault.toml").write_text(text)
+    return known_of(load_settings(folder / "nbvault.toml", environment={}))
+
+
+@pytest.mark.parametrize("compute", list(Compute))
+def test_the_database_has_its_own_password_and_no_other(tmp_path: Path, compute: Compute) -> None:
+    """None where it has none, and the vault's token where both are one secret; never that of the mail server."""
+    database = '[state]\nurl = "postgresql://nb@db.example/nbvault"\n'
+    for token, password, expected in (
+        ("", "", None),
+        ('token = "env:TOK"\n', 'password = "env:TOK"\n', ("env:TOK", "databricks:nbvault/tok")),
+        ("", 'password = "file:pg"\n', ("env:NBVAULT_STATE_PASSWORD", "databricks:nbvault/nbvault-state-password")),
+    ):
+        text = f'[vault]\nremote = "{REMOTE}"\n{token}{database}{password}{MAIL}'
+        (tmp_path / "made.toml").write_text(toml(DeployPlan(known=known(tmp_path, text), compute=compute), "prod"))
+        found = load_settings(tmp_path / "made.toml", environment={}).state.password
+        assert (found and found.reference) == (expected and expected[list(Compute).index(compute)])
+
+
 def test_files_for_elsewhere() -> None:
     """The same job in a container and in a pipeline that is started by hand and cancels superseded pull requests."""
     made = render(DeployPlan(commands=NOW))

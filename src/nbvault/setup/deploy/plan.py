@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from nbvault.errors import ConfigurationError
-from nbvault.settings import Settings, checked_host
-from nbvault.settings.secret import Secret, looks_secret
+from nbvault.settings import Context, Secret, Settings, checked_host
+from nbvault.settings.secret import looks_secret
 
 REMOTE = "https://dev.azure.com/ORG/PROJECT/_git/REPO"
 """What stands where no repository was named."""
@@ -31,11 +32,16 @@ class Compute(str, Enum):
 
 
 class Known(NamedTuple):
-    """What a configuration says that holds on every machine, by section; and the variables its secrets are in."""
+    """What a configuration says that holds on every machine, by section; and the variables its secrets are in.
+
+    `token` is the variable of the vault's token; `variables` has that, the state store's password's, and all others.
+    """
 
     sections: Mapping[str, Mapping[str, Any]]
     remote: str = ""
     state_url: str = ""
+    state_password: Secret | None = None
+    token: str = TOKEN
     variables: tuple[str, ...] = (TOKEN,)
 
 
@@ -109,17 +115,19 @@ def known_of(settings: Settings) -> Known:
     """What a configuration says that holds on another machine, too."""
     sections = {name: dict(_plain(getattr(settings, name), _LOCAL.get(name, set()))) for name in Settings.model_fields}
     state = "" if settings.state.url.startswith("sqlite") else settings.state.url
-    variables = dict.fromkeys([_variable(settings.vault.token, TOKEN)])
-    if state and settings.state.password:
-        variables[_variable(settings.state.password, "NBVAULT_STATE_PASSWORD")] = None
-    for section in sections.values():
-        variables |= dict.fromkeys(each.variable for each in section.values() if isinstance(each, Secret))
+    token = _in_variable(settings.vault.token, TOKEN)
+    password = settings.state.password if state else None
+    if password:
+        password = _in_variable(password, "NBVAULT_STATE_PASSWORD")
+    found = [token, password, *(each for section in sections.values() for each in section.values())]
+    variables = dict.fromkeys(each.variable for each in found if isinstance(each, Secret) and each.variable)
     remote = str(settings.vault.remote)
-    return Known(sections, remote if "://" in remote else "", state, tuple(filter(None, variables)))
+    return Known(sections, remote if "://" in remote else "", state, password, token.variable, tuple(variables))
 
 
-def _variable(secret: Secret | None, otherwise: str) -> str:
-    return (secret.variable if secret else "") or otherwise
+def _in_variable(secret: Secret | None, name: str) -> Secret:
+    """The secret in the variable that it is in, or else in one of that name, which a job has from the scope."""
+    return secret if secret and secret.variable else Secret(f"env:{name}", context=Context(Path(), {}))
 
 
 def _plain(section: object, local: set[str]) -> Iterator[tuple[str, Any]]:

@@ -109,10 +109,8 @@ def toml(plan: DeployPlan, target: str) -> str:
     sections: dict[str, dict[str, Any]] = {name: dict(keys) for name, keys in plan.known.sections.items()}
     folder = _FOLDERS[plan.compute]
     vault = {"path": f"{folder}/nbvault/vault.git", "remote": plan.remote_of(target)}
-    password = {}
-    if plan.known.state_url:
-        password = {"password": _reference(plan, plan.known.variables[1])} if len(plan.known.variables) > 1 else {}
-    sections["vault"] = vault | {"token": _reference(plan, plan.known.variables[0])} | sections.get("vault", {})
+    password = {"password": plan.known.state_password} if plan.known.state_password else {}
+    sections["vault"] = vault | {"token": _reference(plan, plan.known.token)} | sections.get("vault", {})
     sections["state"] = {"url": plan.known.state_url or f"sqlite:///{folder}/nbvault.db", **password}
     sections["sync"] = sections.get("sync", {}) | {"time_limit_s": bundle.TASK_LIMIT_S - _ENDS_BEFORE_S}
     return _HEAD + "".join(_section(plan, name, keys) for name, keys in sections.items() if keys)
