@@ -145,6 +145,22 @@ def test_secrets_are_where_they_are_kept() -> None:
         DeployPlan(tags={"key": "dapi0123456789abcdef0123456789abcdef"})
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"webhook": "https://hooks.slack.com/services/T000/B000/XXXX"},
+        {"webhook": "hooks.slack.com/services/T000"},
+        {"webhook": "ghp_0123456789abcdef"},
+        {"tags": {"ghp_0123456789abcdef": "data"}},
+    ],
+)
+def test_no_option_takes_a_secret(values: dict[str, Any]) -> None:
+    """The address of a webhook is one, and a tag's name may be one; what is refused is not quoted."""
+    with pytest.raises(ConfigurationError, match=r"must hold none|takes the id") as refused:
+        DeployPlan(**values)
+    assert not any(word in str(refused.value) for word in ("ghp_", "hooks.slack"))
+
+
 def test_serverless_compute_reads_the_scope_itself() -> None:
     """It has no variables to set: the configuration refers to the scope, and no cluster is asked for."""
     plan = DeployPlan(compute=Compute.SERVERLESS, commands=NOW)

@@ -19,6 +19,7 @@ REMOTE = "https://dev.azure.com/ORG/PROJECT/_git/REPO"
 """What stands where no repository was named."""
 TOKEN = "AZURE_DEVOPS_PAT"  # noqa: S105 - the name of a variable
 _SCOPE = re.compile(r"[\w@.-]{1,128}")
+_ID = re.compile(r"[\w.-]{1,128}")
 _MAIL = re.compile(r"[^\s@,]+@[^\s@,]+")
 # What is another machine's own: paths, and who we are to the workspace.
 _LOCAL = {"workspace": {"host", "token"}, "vault": {"path", "remote", "token"}, "state": {"url", "password"}}
@@ -83,8 +84,12 @@ class DeployPlan:
             raise ConfigurationError(
                 "--secret-scope must be 1 to 128 letters, digits, dashes, underscores, periods or @."
             )
-        if any(map(looks_secret, (self.scope, self.principal, self.catalog, *self.tags.values()))):
+        tags = (*self.tags, *self.tags.values())
+        if any(map(looks_secret, (self.scope, self.principal, self.catalog, self.webhook, *tags))):
             raise ConfigurationError("An option holds what looks like a secret; the bundle must hold none.")
+        if self.webhook and not _ID.fullmatch(self.webhook):
+            hint = "The workspace keeps the address, as a notification destination; name the id that it shows of that."
+            raise ConfigurationError("--webhook takes the id of a notification destination, no address.", hint=hint)
         if self.spark and self.compute is Compute.SERVERLESS:
             hint = "Use --compute job-cluster with --engine spark; docs/scaling.md says when that helps."
             raise ConfigurationError("Serverless compute has no executors that nbvault could export on.", hint=hint)
