@@ -217,6 +217,31 @@ def test_the_database_has_its_own_password_and_no_other(tmp_path: Path, compute:
         assert (found and found.reference) == (expected and expected[list(Compute).index(compute)])
 
 
+@pytest.mark.parametrize(
+    "dev", [REMOTE, REMOTE + "/", REMOTE + ".git", REMOTE.replace("dev.azure.com", "contoso@DEV.azure.com")]
+)
+def test_dev_and_prod_never_share_a_vault(tmp_path: Path, dev: str) -> None:
+    """One repository for both is refused, however it is spelled and wherever that of prod was named."""
+    with pytest.raises(ConfigurationError, match="one vault"):
+        DeployPlan(remote=REMOTE, dev_remote=dev)
+    with pytest.raises(ConfigurationError, match="one vault"):
+        DeployPlan(known=known(tmp_path, f'[vault]\nremote = "{REMOTE}"\n'), dev_remote=dev)
+    assert DeployPlan(remote=REMOTE, dev_remote=dev.replace("notebooks", "rehearsal")).main_remote == REMOTE
+
+
+@pytest.mark.parametrize(
+    ("remote", "dev"),
+    [
+        ("https://github.com/contoso/vault.git", "https://github.com/contoso/vault-dev.git"),
+        ("https://github.com/contoso/vault/", "https://github.com/contoso/vault-dev"),
+        ("git@github.com:contoso/vault.git", "git@github.com:contoso/vault-dev.git"),
+    ],
+)
+def test_the_name_of_the_vault_of_dev(remote: str, dev: str) -> None:
+    """It is that of prod with `-dev`, before the ending that a server would not know it by."""
+    assert DeployPlan(remote=remote).remote_of("dev") == dev
+
+
 def test_files_for_elsewhere() -> None:
     """The same job in a container and in a pipeline that is started by hand and cancels superseded pull requests."""
     made = render(DeployPlan(commands=NOW))

@@ -90,6 +90,9 @@ class DeployPlan:
         if self.webhook and not _ID.fullmatch(self.webhook):
             hint = "The workspace keeps the address, as a notification destination; name the id that it shows of that."
             raise ConfigurationError("--webhook takes the id of a notification destination, no address.", hint=hint)
+        if _place(self.remote_of("dev")) == _place(self.main_remote):
+            hint = "Give --dev-remote another repository, or leave it out."
+            raise ConfigurationError("dev and prod would write to one vault.", hint=hint)
         if self.spark and self.compute is Compute.SERVERLESS:
             hint = "Use --compute job-cluster with --engine spark; docs/scaling.md says when that helps."
             raise ConfigurationError("Serverless compute has no executors that nbvault could export on.", hint=hint)
@@ -101,12 +104,21 @@ class DeployPlan:
 
     def remote_of(self, target: str) -> str:
         """The vault of a target: two workspaces must never write to one vault."""
-        return self.main_remote if target == "prod" else self.dev_remote or self.main_remote.rstrip("/") + "-dev"
+        if target == "prod":
+            return self.main_remote
+        main = self.main_remote.rstrip("/")
+        return self.dev_remote or main.removesuffix(".git") + "-dev" + (".git" if main.endswith(".git") else "")
 
     @property
     def keys(self) -> dict[str, str]:
         """The key in the secret scope of each variable that a job needs."""
         return {name: name.lower().replace("_", "-") for name in self.known.variables}
+
+
+def _place(remote: str) -> tuple[str, str]:
+    """Server and repository of an address, the same however it is spelled: ``https://a@HOST/r.git/``, ``https://host/r``."""
+    host, _, path = remote.partition("://")[2].partition("/") if "://" in remote else remote.partition(":")
+    return host.rpartition("@")[2].lower(), path.rstrip("/").removesuffix(".git")
 
 
 def _checked_host(option: str, host: str) -> None:
