@@ -217,6 +217,51 @@ def test_the_database_has_its_own_password_and_no_other(tmp_path: Path, compute:
         assert (found and found.reference) == (expected and expected[list(Compute).index(compute)])
 
 
+FILES = """[network]
+ca_file = "ca.pem"
+[azure]
+certificate_path = "here.pem"
+certificate_password = "file:/root/secret"
+[telemetry]
+prometheus_file = "nbvault.prom"
+[editors]
+file = "audit.csv"
+[slack]
+webhook = "file:slack.txt"
+[teams]
+webhook = "keyvault:vault1/teams"
+"""
+
+
+def test_files_of_this_machine_stay_here(tmp_path: Path) -> None:
+    """Their keys are left out and told; secrets in files come from the scope, those in a store stay where they are."""
+    text = f'[vault]\nremote = "{REMOTE}"\n{FILES}'
+    cluster = DeployPlan(known=known(tmp_path, text), commands=NOW)
+    serverless = DeployPlan(known=cluster.known, compute=Compute.SERVERLESS)
+    made = toml(cluster, "prod")
+    left_out = ("telemetry.prometheus_file", "azure.certificate_path", "network.ca_file", "editors.file")
+    assert (cluster.known.left_out, "file:" in made, str(tmp_path) in made) == (left_out, False, False)
+    for line in (
+        'certificate_password = "env:NBVAULT_AZURE_CERTIFICATE_PASSWORD"',
+        'webhook = "env:NBVAULT_SLACK_WEBHOOK"',
+        'webhook = "keyvault:vault1/teams"',
+    ):
+        assert line in made
+    assert 'webhook = "databricks:nbvault/nbvault-slack-webhook"' in toml(serverless, "prod")
+    asked = jobs(render(cluster))["nbvault_sync"]["job_clusters"][0]["new_cluster"]["spark_env_vars"]
+    assert asked["NBVAULT_SLACK_WEBHOOK"] == "{{secrets/nbvault/nbvault-slack-webhook}}"
+
+
+def test_the_command_tells_what_it_left_out(tmp_path: Path) -> None:
+    """The files of this machine, and the secrets that are to be put into the scope."""
+    (tmp_path / "nbvault.toml").write_text(f'[vault]\nremote = "{REMOTE}"\n{FILES}')
+    ended = run_program(["deploy", "render", "out"], tmp_path)
+    assert (ended.code, "network.ca_file, editors.file: files of this machine, left out" in ended.out) == (0, True), (
+        ended
+    )
+    assert "databricks secrets put-secret nbvault nbvault-slack-webhook" in ended.out
+
+
 @pytest.mark.parametrize(
     "dev", [REMOTE, REMOTE + "/", REMOTE + ".git", REMOTE.replace("dev.azure.com", "contoso@DEV.azure.com")]
 )

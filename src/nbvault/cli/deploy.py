@@ -147,6 +147,10 @@ def _steps(plan: DeployPlan, folder: Path) -> list[str]:
     steps = [] if plan.wheel else [f"Put the wheel of nbvault into {folder / 'dist'} (or render with --wheel FILE)."]
     if plan.main_remote == REMOTE:
         steps.append("Name the vault: render again with --remote URL.")
+    if plan.known.left_out:
+        names = ", ".join(plan.known.left_out)
+        steps.append(f"{names}: files of this machine, left out. Put them where the jobs can read them, and name them")
+        steps[-1] += " in config/dev.toml and config/prod.toml."
     if not plan.principal:
         steps.append("The jobs run as whoever deploys: render again with --service-principal ID for one of their own.")
     steps.append("In that folder: databricks bundle validate -t prod && databricks bundle deploy -t prod")

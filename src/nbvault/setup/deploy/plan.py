@@ -36,6 +36,7 @@ class Known(NamedTuple):
     """What a configuration says that holds on every machine, by section; and the variables its secrets are in.
 
     `token` is the variable of the vault's token; `variables` has that, the state store's password's, and all others.
+    `left_out` are the keys that name files of this machine.
     """
 
     sections: Mapping[str, Mapping[str, Any]]
@@ -44,6 +45,7 @@ class Known(NamedTuple):
     state_password: Secret | None = None
     token: str = TOKEN
     variables: tuple[str, ...] = (TOKEN,)
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,9 @@ def _checked_host(option: str, host: str) -> None:
 
 def known_of(settings: Settings) -> Known:
     """What a configuration says that holds on another machine, too."""
-    sections = {name: dict(_plain(getattr(settings, name), _LOCAL.get(name, set()))) for name in Settings.model_fields}
+    given = {name: dict(_plain(getattr(settings, name), _LOCAL.get(name, set()))) for name in Settings.model_fields}
+    left_out = tuple(f"{name}.{key}" for name, keys in given.items() for key in keys if isinstance(keys[key], Path))
+    sections = {name: dict(_portable(name, keys)) for name, keys in given.items()}
     state = "" if settings.state.url.startswith("sqlite") else settings.state.url
     token = _in_variable(settings.vault.token, TOKEN)
     password = settings.state.password if state else None
@@ -139,12 +143,23 @@ def known_of(settings: Settings) -> Known:
     found = [token, password, *(each for section in sections.values() for each in section.values())]
     variables = dict.fromkeys(each.variable for each in found if isinstance(each, Secret) and each.variable)
     remote = str(settings.vault.remote)
-    return Known(sections, remote if "://" in remote else "", state, password, token.variable, tuple(variables))
+    return Known(
+        sections, remote if "://" in remote else "", state, password, token.variable, tuple(variables), left_out
+    )
 
 
 def _in_variable(secret: Secret | None, name: str) -> Secret:
     """The secret in the variable that it is in, or else in one of that name, which a job has from the scope."""
     return secret if secret and secret.variable else Secret(f"env:{name}", context=Context(Path(), {}))
+
+
+def _portable(section: str, keys: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The keys of a section without this machine's files; a secret that is in one of these gets a variable."""
+    for key, value in keys.items():
+        if isinstance(value, Secret) and value.scheme == "file":
+            yield key, _in_variable(value, f"NBVAULT_{section}_{key}".upper())
+        elif not isinstance(value, Path):
+            yield key, value
 
 
 def _plain(section: object, local: set[str]) -> Iterator[tuple[str, Any]]:
