@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from nbvault.auth import AuthenticationManager
 from nbvault.clock import Clock, SystemClock
-from nbvault.errors import NbvaultError
+from nbvault.errors import GitError, NbvaultError, WorkspaceError
 from nbvault.settings import Settings
 
 # The slowest way through all that wait for each other is three answers long.
@@ -131,8 +131,17 @@ def checked(name: str, look: Callable[[], Found]) -> Check:
     try:
         found = look()
     except NbvaultError as error:
-        return Check(name, False, error.message, error.hint, error.exit_code)
+        return Check(name, False, error.message, error.hint or _remedy(error), error.exit_code)
     return Check(name, True, found.detail, found.hint)
+
+
+def _remedy(error: NbvaultError) -> str:
+    """What to do about an error that does not say so itself."""
+    if isinstance(error, WorkspaceError):
+        return "Try again in a while, and check workspace.host; docs/troubleshooting.md has this message."
+    if isinstance(error, GitError):
+        return "Try again in a while, and check vault.remote; docs/troubleshooting.md has this message."
+    return "docs/troubleshooting.md has this message, and what to do."
 
 
 def not_made(name: str, wrong: Check) -> Check:
