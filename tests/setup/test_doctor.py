@@ -17,7 +17,7 @@ import pytest
 from databricks.sdk import WorkspaceClient as SdkClient
 
 from cli_places import Desk, notebooks
-from doctor_places import Patient, only, wrong
+from doctor_places import WAITS, Patient, only, wrong
 from entra_places import SECRET, azure_settings, local_entra
 from nbvault.administration import noting, write_note
 from nbvault.clock import SystemClock, iso
@@ -376,11 +376,13 @@ def test_the_whole_is_bounded(patient: Patient) -> None:
     for_ever.set()
 
 
-def test_a_fault_of_our_own_is_not_swallowed(patient: Patient) -> None:
-    """An examination that breaks is a fault of the program, and reaches whoever reports those."""
+def test_a_fault_of_our_own_is_one_check(patient: Patient) -> None:
+    """An examination that breaks is told as that, without its words, and takes no other with it."""
 
     def breaks(_around: Around) -> Found:
-        raise ZeroDivisionError
+        raise ValueError("the token is dapi-geheim")
 
-    with pytest.raises(ZeroDivisionError):
-        examine(Around.of(patient.settings()), [Examination("broken", breaks)])
+    listed = [Examination("broken", breaks), Examination("waits", disk, needs=("broken",)), Examination("disk", disk)]
+    broken, waits, other = examine(Around.of(patient.settings()), listed)
+    assert (broken.ok, broken.exit_code, broken.detail) == (False, 1, "nbvault did not expect this (ValueError).")
+    assert (waits.detail, other.ok, "geheim" in json.dumps(broken.as_json())) == (f"{WAITS}broken.", True, False)
