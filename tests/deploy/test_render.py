@@ -404,6 +404,13 @@ def test_the_command_without_a_configuration(tmp_path: Path) -> None:
     assert run_program(["deploy", "rollback", "out"], tmp_path).code == 7
 
 
+@pytest.mark.parametrize("command", ["render", "rollback"])
+def test_a_folder_without_a_name_is_none(tmp_path: Path, command: str) -> None:
+    """A variable that nobody set is not the folder here: nothing is written, and it is said."""
+    ended = run_program(["deploy", command, ""], tmp_path)
+    assert (ended.code, "DIR is empty." in ended.err, list(tmp_path.iterdir())) == (7, True, [])
+
+
 def test_the_wheel_goes_with_it(tmp_path: Path) -> None:
     """A wheel that is named lies where the jobs look for it."""
     (tmp_path / "nbvault-1-py3-none-any.whl").write_bytes(b"PK\x03\x04")

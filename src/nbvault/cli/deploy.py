@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbvault.cli import output
-from nbvault.cli.options import config_option, json_option, load
+from nbvault.cli.options import Command, config_option, json_option, load, not_empty
 from nbvault.cli.output import number, shown
 from nbvault.errors import ConfigurationError
 
@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from nbvault.setup.deploy import DeployPlan, Installed
     from nbvault.setup.deploy.plan import Known
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def _folder_argument(command: Command) -> Command:
+    """Let a command take the folder of a rendering; an empty one is not the folder here."""
+
+    def read(context: click.Context, parameter: click.Parameter, value: str) -> Path:
+        return Path(not_empty(context, parameter, value))
+
+    return click.argument("folder", metavar="DIR", type=click.Path(file_okay=False), callback=read)(command)
 
 
 @click.group("deploy")
@@ -28,7 +36,7 @@ def command() -> None:
 
 
 @command.command("render")
-@click.argument("folder", metavar="DIR", type=_FOLDER)
+@_folder_argument
 @click.option("--host", metavar="URL", default="", help="The workspace for development.")
 @click.option("--prod-host", metavar="URL", default="", help="The workspace that is backed up for good.")
 @click.option("--remote", metavar="URL", default="", help="The vault; otherwise the configuration's.")
@@ -159,7 +167,7 @@ def _steps(plan: DeployPlan, folder: Path) -> list[str]:
 
 
 @command.command("rollback")
-@click.argument("folder", metavar="DIR", type=_FOLDER)
+@_folder_argument
 @config_option
 @json_option
 def rollback_command(folder: Path, *, as_json: bool) -> None:
