@@ -6,6 +6,7 @@ import json
 from itertools import product
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import yaml
@@ -412,11 +413,18 @@ def test_a_folder_without_a_name_is_none(tmp_path: Path, command: str) -> None:
 
 
 def test_the_wheel_goes_with_it(tmp_path: Path) -> None:
-    """A wheel that is named lies where the jobs look for it."""
-    (tmp_path / "nbvault-1-py3-none-any.whl").write_bytes(b"PK\x03\x04")
-    made = run_program(["deploy", "render", "out", "--wheel", "nbvault-1-py3-none-any.whl"], tmp_path)
+    """A wheel that is named lies where the jobs look for it; one that is empty, cut off or no wheel is refused."""
+    name = "nbvault-1-py3-none-any.whl"
+    with ZipFile(tmp_path / name, "w") as wheel:
+        wheel.writestr("nbvault/__init__.py", "")
+    whole = (tmp_path / name).read_bytes()
+    made = run_program(["deploy", "render", "out", "--wheel", name], tmp_path)
     assert made.code == 0, made
-    assert (tmp_path / "out/dist/nbvault-1-py3-none-any.whl").read_bytes() == b"PK\x03\x04"
+    assert (tmp_path / "out" / "dist" / name).read_bytes() == whole
+    for file, content in (("empty.whl", b""), ("cut.whl", whole[:-10]), ("text.whl", b"no zip"), ("it.zip", whole)):
+        (tmp_path / file).write_bytes(content)
+        refused = run_program(["deploy", "render", "none", "--wheel", file], tmp_path)
+        assert (refused.code, f"{file} is no wheel." in refused.err, (tmp_path / "none").exists()) == (7, True, False)
 
 
 def test_nothing_known_is_a_plan() -> None:

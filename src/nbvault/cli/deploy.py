@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import is_zipfile
 
 import click
 
@@ -126,12 +128,13 @@ def _tag(text: str) -> tuple[str, str]:
 def _wheel(file: Path | None) -> bytes:
     if file is None:
         return b""
-    if file.suffix != ".whl":
-        raise ConfigurationError(f"{file} is no wheel.", hint="pip wheel --no-deps makes one.")
     try:
-        return file.read_bytes()
+        content = file.read_bytes() if file.suffix == ".whl" else b""
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from error
+    if not is_zipfile(BytesIO(content)):
+        raise ConfigurationError(f"{file} is no wheel.", hint="pip wheel --no-deps makes one.")
+    return content
 
 
 def _as_json(done: Installed) -> dict[str, object]:
