@@ -344,6 +344,21 @@ def test_edits_by_hand_are_kept(tmp_path: Path) -> None:
     assert files(tmp_path) == {"a": "by hand"}
 
 
+@pytest.mark.parametrize("record", ["{", "[]", "5", "{}", '{"version": 1, "files": 2}', None])
+def test_edits_by_hand_are_kept_without_the_record(tmp_path: Path, record: str | None) -> None:
+    """Where the record of what is in place is damaged or gone, what no version holds is somebody's edit."""
+    for made in ({"a": b"1", "b": b"1"}, {"a": b"2", "b": b"2"}):
+        install(tmp_path, made)
+    (tmp_path / "a").write_text("by hand")
+    file = tmp_path / ".versions" / "current.json"
+    file.write_text(record) if record else file.unlink()
+    done = install(tmp_path, {"a": b"3", "b": b"3"})
+    assert (done.version, done.edited, done.kept_as) == (4, ("a",), 3)
+    rollback(tmp_path)
+    assert files(tmp_path) == {"a": "by hand", "b": "2"}
+    assert install(tmp_path, {"a": b"3", "b": b"3"}).edited == ()
+
+
 def test_files_of_others_are_not_touched(tmp_path: Path) -> None:
     """A bundle that somebody else wrote stays, and nothing is written beside it."""
     (tmp_path / "databricks.yml").write_text("mine")
