@@ -17,6 +17,7 @@ from nbvault.settings import load_settings
 from nbvault.setup.deploy import Compute, DeployPlan, bundle, install, known_of, render, rollback
 from nbvault.setup.deploy.plan import Known
 from nbvault.setup.deploy.render import toml
+from nbvault.setup.template import Answers, configuration
 
 SCHEMA = Path(__file__).resolve().parents[3] / "shared" / "reference" / "bundle-schema.json"
 NOW = frozenset({"sync", "verify", "drill"})
@@ -216,6 +217,15 @@ def test_the_database_has_its_own_password_and_no_other(tmp_path: Path, compute:
         (tmp_path / "made.toml").write_text(toml(DeployPlan(known=known(tmp_path, text), compute=compute), "prod"))
         found = load_settings(tmp_path / "made.toml", environment={}).state.password
         assert (found and found.reference) == (expected and expected[list(Compute).index(compute)])
+
+
+def test_every_text_that_a_configuration_can_hold_goes_with_it(tmp_path: Path) -> None:
+    """Quotes, umlauts, and each control character, also DEL, which TOML wants written as an escape."""
+    root = "/Kunden/\"'\\" + "".join(map(chr, range(1, 32))) + "\x7f Ä"
+    text = configuration(Answers(root=root, remote=REMOTE))
+    (tmp_path / "made.toml").write_text(toml(DeployPlan(known=known(tmp_path, text)), "prod"), newline="")
+    for file in ("nbvault.toml", "made.toml"):
+        assert load_settings(tmp_path / file, environment={}).workspace.root == root
 
 
 FILES = """[network]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from enum import Enum
@@ -16,6 +15,7 @@ from nbvault.settings.secret import Secret
 from nbvault.setup.deploy import bundle
 from nbvault.setup.deploy.dashboard import dashboard_json, queries_sql
 from nbvault.setup.deploy.plan import Compute, DeployPlan
+from nbvault.setup.quoting import as_toml
 from nbvault.state.ddl import qualified, schema_sql
 
 TARGETS = ("dev", "prod")
@@ -126,7 +126,7 @@ def _value(plan: DeployPlan, value: Any) -> str:
         value = _reference(plan, value.variable) if value.variable else value.reference
     if isinstance(value, Enum):
         value = value.value
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False, default=str)
+    return as_toml(list(value) if isinstance(value, tuple) else value)
 
 
 def _reference(plan: DeployPlan, variable: str) -> str:
