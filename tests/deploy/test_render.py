@@ -228,6 +228,17 @@ def test_every_text_that_a_configuration_can_hold_goes_with_it(tmp_path: Path) -
         assert load_settings(tmp_path / file, environment={}).workspace.root == root
 
 
+def test_with_entra_no_token_is_asked_for(tmp_path: Path) -> None:
+    """The Git server's token comes from Entra: none is in the configuration, on the cluster, or to be put anywhere."""
+    text = f'[vault]\nremote = "{REMOTE}"\nauth = "entra"\n[azure]\nclient_secret = "env:AZURE_SECRET"\n'
+    plan = DeployPlan(known=known(tmp_path, text), commands=NOW)
+    made = render(plan)
+    (tmp_path / "made.toml").write_bytes(made["config/prod.toml"])
+    vault = load_settings(tmp_path / "made.toml", environment={}).vault
+    assert (vault.auth.value, vault.token, plan.keys) == ("entra", None, {"AZURE_SECRET": "azure-secret"})
+    assert not [name for name, content in made.items() if name.startswith("resources") and b"AZURE_DEVOPS" in content]
+
+
 FILES = """[network]
 ca_file = "ca.pem"
 [azure]

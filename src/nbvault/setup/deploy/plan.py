@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from nbvault.errors import ConfigurationError
-from nbvault.settings import Context, Secret, Settings, checked_host
+from nbvault.settings import Context, Secret, Settings, VaultAuth, checked_host
 from nbvault.settings.secret import looks_secret
 
 REMOTE = "https://dev.azure.com/ORG/PROJECT/_git/REPO"
@@ -35,8 +35,8 @@ class Compute(str, Enum):
 class Known(NamedTuple):
     """What a configuration says that holds on every machine, by section; and the variables its secrets are in.
 
-    `token` is the variable of the vault's token; `variables` has that, the state store's password's, and all others.
-    `left_out` are the keys that name files of this machine.
+    `token` is the variable of the vault's token, empty where Entra gives one; `variables` has that, the state store's
+    password's, and all others. `left_out` are the keys that name files of this machine.
     """
 
     sections: Mapping[str, Mapping[str, Any]]
@@ -136,7 +136,7 @@ def known_of(settings: Settings) -> Known:
     left_out = tuple(f"{name}.{key}" for name, keys in given.items() for key in keys if isinstance(keys[key], Path))
     sections = {name: dict(_portable(name, keys)) for name, keys in given.items()}
     state = "" if settings.state.url.startswith("sqlite") else settings.state.url
-    token = _in_variable(settings.vault.token, TOKEN)
+    token = None if settings.vault.auth is VaultAuth.ENTRA else _in_variable(settings.vault.token, TOKEN)
     password = settings.state.password if state else None
     if password:
         password = _in_variable(password, "NBVAULT_STATE_PASSWORD")
@@ -144,7 +144,13 @@ def known_of(settings: Settings) -> Known:
     variables = dict.fromkeys(each.variable for each in found if isinstance(each, Secret) and each.variable)
     remote = str(settings.vault.remote)
     return Known(
-        sections, remote if "://" in remote else "", state, password, token.variable, tuple(variables), left_out
+        sections,
+        remote if "://" in remote else "",
+        state,
+        password,
+        token.variable if token else "",
+        tuple(variables),
+        left_out,
     )
 
 

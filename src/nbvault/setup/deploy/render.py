@@ -110,7 +110,8 @@ def toml(plan: DeployPlan, target: str) -> str:
     folder = _FOLDERS[plan.compute]
     vault = {"path": f"{folder}/nbvault/vault.git", "remote": plan.remote_of(target)}
     password = {"password": plan.known.state_password} if plan.known.state_password else {}
-    sections["vault"] = vault | {"token": _reference(plan, plan.known.token)} | sections.get("vault", {})
+    token = {"token": _reference(plan, plan.known.token)} if plan.known.token else {}
+    sections["vault"] = vault | token | sections.get("vault", {})
     sections["state"] = {"url": plan.known.state_url or f"sqlite:///{folder}/nbvault.db", **password}
     sections["sync"] = sections.get("sync", {}) | {"time_limit_s": bundle.TASK_LIMIT_S - _ENDS_BEFORE_S}
     return _HEAD + "".join(_section(plan, name, keys) for name, keys in sections.items() if keys)
