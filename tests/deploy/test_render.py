@@ -284,6 +284,22 @@ def test_the_command_tells_what_it_left_out(tmp_path: Path) -> None:
     assert "databricks secrets put-secret nbvault nbvault-slack-webhook" in ended.out
 
 
+@pytest.mark.parametrize("remote", ["/srv/vault.git", "vault.git", "file:///srv/vault.git", "C:\\vault.git"])
+def test_a_path_is_no_vault_for_a_bundle(tmp_path: Path, remote: str) -> None:
+    """Refused where it is named for the bundle, for prod or dev; left out where the configuration has it."""
+    for option, values in (("--remote", {"remote": remote}), ("--dev-remote", {"dev_remote": remote})):
+        with pytest.raises(ConfigurationError, match=f"{option} is a path of this machine"):
+            DeployPlan(known=Known({}), **values)
+    assert known(tmp_path, f"[vault]\nremote = '{remote}'\n").remote == ""
+
+
+@pytest.mark.parametrize("remote", [REMOTE, "git@ssh.dev.azure.com:v3/contoso/data/notebooks"])
+def test_a_vault_on_a_server_goes_with_it(tmp_path: Path, remote: str) -> None:
+    """From the configuration as by the option, also by ssh."""
+    assert known(tmp_path, f'[vault]\nremote = "{remote}"\n').remote == remote
+    assert DeployPlan(remote=remote).main_remote == remote
+
+
 @pytest.mark.parametrize(
     "dev", [REMOTE, REMOTE + "/", REMOTE + ".git", REMOTE.replace("dev.azure.com", "contoso@DEV.azure.com")]
 )

@@ -92,6 +92,10 @@ class DeployPlan:
         if self.webhook and not _ID.fullmatch(self.webhook):
             hint = "The workspace keeps the address, as a notification destination; name the id that it shows of that."
             raise ConfigurationError("--webhook takes the id of a notification destination, no address.", hint=hint)
+        for option, remote in (("--remote", self.remote), ("--dev-remote", self.dev_remote)):
+            if remote and not _is_elsewhere(remote):
+                hint = "Name a repository on a server, as https://... or git@host:path."
+                raise ConfigurationError(f"{option} is a path of this machine, which the jobs cannot reach.", hint=hint)
         if _place(self.remote_of("dev")) == _place(self.main_remote):
             hint = "Give --dev-remote another repository, or leave it out."
             raise ConfigurationError("dev and prod would write to one vault.", hint=hint)
@@ -115,6 +119,13 @@ class DeployPlan:
     def keys(self) -> dict[str, str]:
         """The key in the secret scope of each variable that a job needs."""
         return {name: name.lower().replace("_", "-") for name in self.known.variables}
+
+
+def _is_elsewhere(remote: str) -> bool:
+    """Whether a remote is on a server rather than a path: a URL, or ``user@host:path``."""
+    if "://" in remote:
+        return not remote.lower().startswith("file:")
+    return re.match(r"[^/\\:]{2,}:", remote) is not None
 
 
 def _place(remote: str) -> tuple[str, str]:
@@ -145,12 +156,12 @@ def known_of(settings: Settings) -> Known:
     remote = str(settings.vault.remote)
     return Known(
         sections,
-        remote if "://" in remote else "",
-        state,
-        password,
-        token.variable if token else "",
-        tuple(variables),
-        left_out,
+        remote=remote if _is_elsewhere(remote) else "",
+        state_url=state,
+        state_password=password,
+        token=token.variable if token else "",
+        variables=tuple(variables),
+        left_out=left_out,
     )
 
 
