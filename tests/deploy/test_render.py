@@ -461,7 +461,7 @@ def test_the_command_without_a_configuration(tmp_path: Path) -> None:
 def test_a_folder_without_a_name_is_none(tmp_path: Path, command: str) -> None:
     """A variable that nobody set is not the folder here: nothing is written, and it is said."""
     ended = run_program(["deploy", command, ""], tmp_path)
-    assert (ended.code, "DIR is empty." in ended.err, list(tmp_path.iterdir())) == (7, True, [])
+    assert (ended.code, "DIR is empty.\nGive it a value." in ended.err, list(tmp_path.iterdir())) == (7, True, [])
 
 
 def test_the_wheel_goes_with_it(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def not_empty(context: click.Context, parameter: click.Parameter, value: str) ->
     asked = context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
     if asked and value is not None and not value.strip():
         option = parameter.opts[-1] if isinstance(parameter, click.Option) else parameter.human_readable_name
-        raise ConfigurationError(f"{option} is empty.", hint="Leave it out, or give it a value.")
+        hint = "Give it a value." if parameter.required else "Leave it out, or give it a value."
+        raise ConfigurationError(f"{option} is empty.", hint=hint)
     return value
 
 
