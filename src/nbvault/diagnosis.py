@@ -19,7 +19,7 @@ from nbvault.errors import AuthenticationError, NbvaultError
 from nbvault.opening import read_vault
 from nbvault.settings import Bulk, ExportFormat, Settings
 from nbvault.setup.doctor import EXAMINATIONS, configured, examine_machine
-from nbvault.setup.examining import Around, Check, Examination, Found, examine, not_made
+from nbvault.setup.examining import Around, Check, Examination, Found, broken, examine, not_made
 from nbvault.state.store import AuditEvent
 from nbvault.workspace.client import WorkspaceClient
 from nbvault.workspace.transport import ClientOptions
@@ -64,6 +64,8 @@ def _folder_export(
         return look(settings, by=by, warn=warn, clock=clock)
     except NbvaultError as error:
         return Check(FOLDER_EXPORT, False, error.message, error.hint, error.exit_code)
+    except Exception as error:  # noqa: BLE001 - what the others found must not be lost
+        return broken(FOLDER_EXPORT, error)
 
 
 def _expiry(around: Around) -> Found:

@@ -192,6 +192,21 @@ def test_who_gets_mail(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["nbvault.toml"]
 
 
+@pytest.mark.parametrize("how", ["--ask", "--no-ask"])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--tenant-id", "t"], "--tenant-id needs --auth entra."),
+        (["--auth", "pat", "--client-secret", "env:SECRET"], "--client-secret needs --auth entra."),
+        (["--slack-webhook", "env:HOOK", "--mail-to", "ann@example.com"], "--mail-to needs a mail server."),
+    ],
+)
+def test_nothing_that_is_said_is_lost(tmp_path: Path, how: str, options: list[str], told: str) -> None:
+    """An option that means nothing without another is refused, whether somebody is asked or not."""
+    ended = run_program(["init", how, "--no-try", *options], tmp_path)
+    assert (ended.code, told in ended.err, list(tmp_path.iterdir())) == (7, True, [])
+
+
 def test_an_identity_of_entra(tmp_path: Path) -> None:
     """What is given for Entra is in its section; both tokens are left out."""
     entra = ["--auth", "entra", "--tenant-id", "t", "--client-id", "c", "--client-secret", "env:SECRET"]

@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from cli_places import CLEAN, PROGRAM, run_program
-from nbvault import __version__
+from nbvault import __version__, diagnosis
 from nbvault.cli import main, sync
 from nbvault.errors import NbvaultError
+from nbvault.setup.examining import Found, checked
 
 HEAVY = {"aiohttp", "databricks", "pydantic", "rich", "sqlalchemy"}
 
@@ -90,6 +91,24 @@ def test_a_fault_of_the_program_is_a_sentence(
     (file,) = tmp_path.glob("nbvault-traceback-*.log")
     assert str(file) in said.err
     assert "ZeroDivisionError" in file.read_text()
+
+
+def test_a_check_that_breaks_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The doctor goes on, names the kind of fault and the file of its traceback, and ends with 1."""
+    # A mock, since no known input makes a check fail so.
+    monkeypatch.setattr(diagnosis, "examine_machine", lambda: [checked("python", lambda: Found(str(1 // 0)))])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main.run(["doctor", "--json"]) == 1
+    broken, configuration = json.loads(capfd.readouterr().out.splitlines()[-1])
+    (file,) = tmp_path.glob("nbvault-traceback-*.log")
+    assert (broken["detail"], configuration["name"]) == (
+        "nbvault did not expect this (ZeroDivisionError).",
+        "configuration",
+    )
+    assert (str(file) in broken["hint"], "ZeroDivisionError" in file.read_text()) == (True, True)
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import json
 from itertools import product
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from nbvault.settings import load_settings
 from nbvault.setup.deploy import Compute, DeployPlan, bundle, install, known_of, render, rollback
 from nbvault.setup.deploy.plan import Known
 from nbvault.setup.deploy.render import toml
+from nbvault.setup.template import Answers, configuration
 
 SCHEMA = Path(__file__).resolve().parents[3] / "shared" / "reference" / "bundle-schema.json"
 NOW = frozenset({"sync", "verify", "drill"})
@@ -145,6 +147,22 @@ def test_secrets_are_where_they_are_kept() -> None:
         DeployPlan(tags={"key": "dapi0123456789abcdef0123456789abcdef"})
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"webhook": "https://hooks.slack.com/services/T000/B000/XXXX"},
+        {"webhook": "hooks.slack.com/services/T000"},
+        {"webhook": "ghp_0123456789abcdef"},
+        {"tags": {"ghp_0123456789abcdef": "data"}},
+    ],
+)
+def test_no_option_takes_a_secret(values: dict[str, Any]) -> None:
+    """The address of a webhook is one, and a tag's name may be one; what is refused is not quoted."""
+    with pytest.raises(ConfigurationError, match=r"must hold none|takes the id") as refused:
+        DeployPlan(**values)
+    assert not any(word in str(refused.value) for word in ("ghp_", "hooks.slack"))
+
+
 def test_serverless_compute_reads_the_scope_itself() -> None:
     """It has no variables to set: the configuration refers to the scope, and no cluster is asked for."""
     plan = DeployPlan(compute=Compute.SERVERLESS, commands=NOW)
@@ -175,6 +193,136 @@ def test_what_the_configuration_knows(tmp_path: Path) -> None:
         "PGPASS": "{{secrets/nbvault/pgpass}}",
     }
     assert {"pypi": {"package": "psycopg[binary]>=3.2"}} in jobs(made)["nbvault_sync"]["tasks"][0]["libraries"]
+
+
+MAIL = '[email]\nhost = "smtp.contoso.example"\nto = ["a@b.example"]\nuser = "u"\npassword = "env:SMTP_PASSWORD"\n'
+
+
+def known(folder: Path, text: str) -> Known:
+    """What a configuration with this text knows."""
+    (folder / "nbvault.toml").write_text(text)
+    return known_of(load_settings(folder / "nbvault.toml", environment={}))
+
+
+@pytest.mark.parametrize("compute", list(Compute))
+def test_the_database_has_its_own_password_and_no_other(tmp_path: Path, compute: Compute) -> None:
+    """None where it has none, and the vault's token where both are one secret; never that of the mail server."""
+    database = '[state]\nurl = "postgresql://nb@db.example/nbvault"\n'
+    for token, password, expected in (
+        ("", "", None),
+        ('token = "env:TOK"\n', 'password = "env:TOK"\n', ("env:TOK", "databricks:nbvault/tok")),
+        ("", 'password = "file:pg"\n', ("env:NBVAULT_STATE_PASSWORD", "databricks:nbvault/nbvault-state-password")),
+    ):
+        text = f'[vault]\nremote = "{REMOTE}"\n{token}{database}{password}{MAIL}'
+        (tmp_path / "made.toml").write_text(toml(DeployPlan(known=known(tmp_path, text), compute=compute), "prod"))
+        found = load_settings(tmp_path / "made.toml", environment={}).state.password
+        assert (found and found.reference) == (expected and expected[list(Compute).index(compute)])
+
+
+def test_every_text_that_a_configuration_can_hold_goes_with_it(tmp_path: Path) -> None:
+    """Quotes, umlauts, and each control character, also DEL, which TOML wants written as an escape."""
+    root = "/Kunden/\"'\\" + "".join(map(chr, range(1, 32))) + "\x7f Ä"
+    text = configuration(Answers(root=root, remote=REMOTE))
+    (tmp_path / "made.toml").write_text(toml(DeployPlan(known=known(tmp_path, text)), "prod"), newline="")
+    for file in ("nbvault.toml", "made.toml"):
+        assert load_settings(tmp_path / file, environment={}).workspace.root == root
+
+
+def test_with_entra_no_token_is_asked_for(tmp_path: Path) -> None:
+    """The Git server's token comes from Entra: none is in the configuration, on the cluster, or to be put anywhere."""
+    text = f'[vault]\nremote = "{REMOTE}"\nauth = "entra"\n[azure]\nclient_secret = "env:AZURE_SECRET"\n'
+    plan = DeployPlan(known=known(tmp_path, text), commands=NOW)
+    made = render(plan)
+    (tmp_path / "made.toml").write_bytes(made["config/prod.toml"])
+    vault = load_settings(tmp_path / "made.toml", environment={}).vault
+    assert (vault.auth.value, vault.token, plan.keys) == ("entra", None, {"AZURE_SECRET": "azure-secret"})
+    assert not [name for name, content in made.items() if name.startswith("resources") and b"AZURE_DEVOPS" in content]
+
+
+FILES = """[network]
+ca_file = "ca.pem"
+[azure]
+certificate_path = "here.pem"
+certificate_password = "file:/root/secret"
+[telemetry]
+prometheus_file = "nbvault.prom"
+[editors]
+file = "audit.csv"
+[slack]
+webhook = "file:slack.txt"
+[teams]
+webhook = "keyvault:vault1/teams"
+"""
+
+
+def test_files_of_this_machine_stay_here(tmp_path: Path) -> None:
+    """Their keys are left out and told; secrets in files come from the scope, those in a store stay where they are."""
+    text = f'[vault]\nremote = "{REMOTE}"\n{FILES}'
+    cluster = DeployPlan(known=known(tmp_path, text), commands=NOW)
+    serverless = DeployPlan(known=cluster.known, compute=Compute.SERVERLESS)
+    made = toml(cluster, "prod")
+    left_out = ("telemetry.prometheus_file", "azure.certificate_path", "network.ca_file", "editors.file")
+    assert (cluster.known.left_out, "file:" in made, str(tmp_path) in made) == (left_out, False, False)
+    for line in (
+        'certificate_password = "env:NBVAULT_AZURE_CERTIFICATE_PASSWORD"',
+        'webhook = "env:NBVAULT_SLACK_WEBHOOK"',
+        'webhook = "keyvault:vault1/teams"',
+    ):
+        assert line in made
+    assert 'webhook = "databricks:nbvault/nbvault-slack-webhook"' in toml(serverless, "prod")
+    asked = jobs(render(cluster))["nbvault_sync"]["job_clusters"][0]["new_cluster"]["spark_env_vars"]
+    assert asked["NBVAULT_SLACK_WEBHOOK"] == "{{secrets/nbvault/nbvault-slack-webhook}}"
+
+
+def test_the_command_tells_what_it_left_out(tmp_path: Path) -> None:
+    """The files of this machine, and the secrets that are to be put into the scope."""
+    (tmp_path / "nbvault.toml").write_text(f'[vault]\nremote = "{REMOTE}"\n{FILES}')
+    ended = run_program(["deploy", "render", "out"], tmp_path)
+    assert (ended.code, "network.ca_file, editors.file: files of this machine, left out" in ended.out) == (0, True), (
+        ended
+    )
+    assert "databricks secrets put-secret nbvault nbvault-slack-webhook" in ended.out
+
+
+@pytest.mark.parametrize("remote", ["/srv/vault.git", "vault.git", "file:///srv/vault.git", "C:\\vault.git"])
+def test_a_path_is_no_vault_for_a_bundle(tmp_path: Path, remote: str) -> None:
+    """Refused where it is named for the bundle, for prod or dev; left out where the configuration has it."""
+    for option, values in (("--remote", {"remote": remote}), ("--dev-remote", {"dev_remote": remote})):
+        with pytest.raises(ConfigurationError, match=f"{option} is a path of this machine"):
+            DeployPlan(known=Known({}), **values)
+    assert known(tmp_path, f"[vault]\nremote = '{remote}'\n").remote == ""
+
+
+@pytest.mark.parametrize("remote", [REMOTE, "git@ssh.dev.azure.com:v3/contoso/data/notebooks"])
+def test_a_vault_on_a_server_goes_with_it(tmp_path: Path, remote: str) -> None:
+    """From the configuration as by the option, also by ssh."""
+    assert known(tmp_path, f'[vault]\nremote = "{remote}"\n').remote == remote
+    assert DeployPlan(remote=remote).main_remote == remote
+
+
+@pytest.mark.parametrize(
+    "dev", [REMOTE, REMOTE + "/", REMOTE + ".git", REMOTE.replace("dev.azure.com", "contoso@DEV.azure.com")]
+)
+def test_dev_and_prod_never_share_a_vault(tmp_path: Path, dev: str) -> None:
+    """One repository for both is refused, however it is spelled and wherever that of prod was named."""
+    with pytest.raises(ConfigurationError, match="one vault"):
+        DeployPlan(remote=REMOTE, dev_remote=dev)
+    with pytest.raises(ConfigurationError, match="one vault"):
+        DeployPlan(known=known(tmp_path, f'[vault]\nremote = "{REMOTE}"\n'), dev_remote=dev)
+    assert DeployPlan(remote=REMOTE, dev_remote=dev.replace("notebooks", "rehearsal")).main_remote == REMOTE
+
+
+@pytest.mark.parametrize(
+    ("remote", "dev"),
+    [
+        ("https://github.com/contoso/vault.git", "https://github.com/contoso/vault-dev.git"),
+        ("https://github.com/contoso/vault/", "https://github.com/contoso/vault-dev"),
+        ("git@github.com:contoso/vault.git", "git@github.com:contoso/vault-dev.git"),
+    ],
+)
+def test_the_name_of_the_vault_of_dev(remote: str, dev: str) -> None:
+    """It is that of prod with `-dev`, before the ending that a server would not know it by."""
+    assert DeployPlan(remote=remote).remote_of("dev") == dev
 
 
 def test_files_for_elsewhere() -> None:
@@ -231,6 +379,21 @@ def test_edits_by_hand_are_kept(tmp_path: Path) -> None:
     assert (done.version, done.edited, done.kept_as) == (3, ("a",), 2)
     rollback(tmp_path)
     assert files(tmp_path) == {"a": "by hand"}
+
+
+@pytest.mark.parametrize("record", ["{", "[]", "5", "{}", '{"version": 1, "files": 2}', None])
+def test_edits_by_hand_are_kept_without_the_record(tmp_path: Path, record: str | None) -> None:
+    """Where the record of what is in place is damaged or gone, what no version holds is somebody's edit."""
+    for made in ({"a": b"1", "b": b"1"}, {"a": b"2", "b": b"2"}):
+        install(tmp_path, made)
+    (tmp_path / "a").write_text("by hand")
+    file = tmp_path / ".versions" / "current.json"
+    file.write_text(record) if record else file.unlink()
+    done = install(tmp_path, {"a": b"3", "b": b"3"})
+    assert (done.version, done.edited, done.kept_as) == (4, ("a",), 3)
+    rollback(tmp_path)
+    assert files(tmp_path) == {"a": "by hand", "b": "2"}
+    assert install(tmp_path, {"a": b"3", "b": b"3"}).edited == ()
 
 
 def test_files_of_others_are_not_touched(tmp_path: Path) -> None:
@@ -294,12 +457,26 @@ def test_the_command_without_a_configuration(tmp_path: Path) -> None:
     assert run_program(["deploy", "rollback", "out"], tmp_path).code == 7
 
 
+@pytest.mark.parametrize("command", ["render", "rollback"])
+def test_a_folder_without_a_name_is_none(tmp_path: Path, command: str) -> None:
+    """A variable that nobody set is not the folder here: nothing is written, and it is said."""
+    ended = run_program(["deploy", command, ""], tmp_path)
+    assert (ended.code, "DIR is empty.\nGive it a value." in ended.err, list(tmp_path.iterdir())) == (7, True, [])
+
+
 def test_the_wheel_goes_with_it(tmp_path: Path) -> None:
-    """A wheel that is named lies where the jobs look for it."""
-    (tmp_path / "nbvault-1-py3-none-any.whl").write_bytes(b"PK\x03\x04")
-    made = run_program(["deploy", "render", "out", "--wheel", "nbvault-1-py3-none-any.whl"], tmp_path)
+    """A wheel that is named lies where the jobs look for it; one that is empty, cut off or no wheel is refused."""
+    name = "nbvault-1-py3-none-any.whl"
+    with ZipFile(tmp_path / name, "w") as wheel:
+        wheel.writestr("nbvault/__init__.py", "")
+    whole = (tmp_path / name).read_bytes()
+    made = run_program(["deploy", "render", "out", "--wheel", name], tmp_path)
     assert made.code == 0, made
-    assert (tmp_path / "out/dist/nbvault-1-py3-none-any.whl").read_bytes() == b"PK\x03\x04"
+    assert (tmp_path / "out" / "dist" / name).read_bytes() == whole
+    for file, content in (("empty.whl", b""), ("cut.whl", whole[:-10]), ("text.whl", b"no zip"), ("it.zip", whole)):
+        (tmp_path / file).write_bytes(content)
+        refused = run_program(["deploy", "render", "none", "--wheel", file], tmp_path)
+        assert (refused.code, f"{file} is no wheel." in refused.err, (tmp_path / "none").exists()) == (7, True, False)
 
 
 def test_nothing_known_is_a_plan() -> None:

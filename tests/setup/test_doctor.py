@@ -17,7 +17,7 @@ import pytest
 from databricks.sdk import WorkspaceClient as SdkClient
 
 from cli_places import Desk, notebooks
-from doctor_places import Patient, only, wrong
+from doctor_places import WAITS, Patient, only, wrong
 from entra_places import SECRET, azure_settings, local_entra
 from nbvault.administration import noting, write_note
 from nbvault.clock import SystemClock, iso
@@ -78,6 +78,8 @@ def test_nothing_is_wrong_and_nothing_is_written(patient: Patient) -> None:
         ({"NBVAULT_VAULT__REMOTE": "http://127.0.0.1:1/r"}, "remote host", "Check vault.remote", 1),
         ({"NBVAULT_VAULT__PATH": "/proc/nbvault/vault.git"}, "disk", "Choose another vault.path", 7),
         ({"NBVAULT_STATE__URL": "sqlite:////nowhere/at/all.db"}, "state store", "Create the folder", 1),
+        ({"NBVAULT_STATE__URL": "sqlite:////proc/x.db"}, "state store", "right to write there", 1),
+        ({"NBVAULT_WORKSPACE__ROOT": "/Clients/d"}, "root", "the folder above the notebooks", 7),
         ({"NBVAULT_WORKSPACE__HOST": "http://example.com"}, "configuration", "", 7),
         ({"NBVAULT_VAULT__REMOTE": "http://example.com/r"}, "configuration", "", 7),
     ],
@@ -95,10 +97,13 @@ def test_a_wrong_setting(patient: Patient, variables: Mapping[str, str], name: s
         ({"kind": "forbid", "path": "/Clients/2024"}, "folders", "CAN READ", 3),
         ({"kind": "status", "status": 403, "match": {"endpoint": "export"}}, "export", "CAN READ", 1),
         ({"kind": "status", "status": 403, "match": {"endpoint": "git-push-refs"}}, "push right", "Contribute", 6),
+        ({"kind": "status", "status": 500, "match": {"endpoint": "list"}}, "root", "Try again", 1),
+        ({"kind": "empty-body", "match": {"endpoint": "scim"}}, "workspace", "Try again", 1),
+        ({"kind": "nonsense", "match": {"endpoint": "git-push-refs"}}, "push right", "Try again", 1),
     ],
 )
-def test_a_missing_right(patient: Patient, fault: dict[str, object], name: str, hint: str, code: int) -> None:
-    """A folder, an export or a push that is refused is named, and who must be given what."""
+def test_a_refusal(patient: Patient, fault: dict[str, object], name: str, hint: str, code: int) -> None:
+    """What is refused or answered with nonsense is named, and who must be given what, or what to try."""
     patient.emulator.faults(fault)
     found = only(patient.checks(), name)
     assert (hint in found.hint, found.exit_code) == (True, code), found
@@ -309,6 +314,22 @@ def test_a_file_where_a_folder_of_the_vault_is_to_be(patient: Patient, tmp_path:
     assert (found.ok, found.exit_code, f"{tmp_path / 'taken'} is in the way" in found.detail) == (False, 7, True)
 
 
+def test_a_folder_that_is_no_repository(patient: Patient, tmp_path: Path) -> None:
+    """Files of somebody else where the vault is to be: a session would not touch them, and ends with 7."""
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine.txt").touch()
+    found = only(patient.checks(NBVAULT_VAULT__PATH=str(tmp_path / "taken")), "disk")
+    assert (found.exit_code, "no Git repository" in found.detail, "is empty" in found.hint) == (7, True, True)
+
+
+def test_the_vault_of_another_root(patient: Patient) -> None:
+    """A vault that backs up another root is told before a session refuses it."""
+    patient.sync()
+    found = only(patient.checks(NBVAULT_WORKSPACE__ROOT="/Clients/2024"), "last session")
+    assert (found.exit_code, "The vault backs up /Clients" in found.detail) == (7, True)
+    assert "Another root is another vault" in found.hint
+
+
 def test_a_full_disk(patient: Patient) -> None:
     """Too little room is told; how much there is comes from a reader that the test hands in."""
     around = replace(Around.of(patient.settings()), free=lambda _: 5_000_000)
@@ -355,11 +376,13 @@ def test_the_whole_is_bounded(patient: Patient) -> None:
     for_ever.set()
 
 
-def test_a_fault_of_our_own_is_not_swallowed(patient: Patient) -> None:
-    """An examination that breaks is a fault of the program, and reaches whoever reports those."""
+def test_a_fault_of_our_own_is_one_check(patient: Patient) -> None:
+    """An examination that breaks is told as that, without its words, and takes no other with it."""
 
     def breaks(_around: Around) -> Found:
-        raise ZeroDivisionError
+        raise ValueError("the token is dapi-geheim")
 
-    with pytest.raises(ZeroDivisionError):
-        examine(Around.of(patient.settings()), [Examination("broken", breaks)])
+    listed = [Examination("broken", breaks), Examination("waits", disk, needs=("broken",)), Examination("disk", disk)]
+    broken, waits, other = examine(Around.of(patient.settings()), listed)
+    assert (broken.ok, broken.exit_code, broken.detail) == (False, 1, "nbvault did not expect this (ValueError).")
+    assert (waits.detail, other.ok, "geheim" in json.dumps(broken.as_json())) == (f"{WAITS}broken.", True, False)

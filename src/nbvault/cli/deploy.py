@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import is_zipfile
 
 import click
 
 from nbvault.cli import output
-from nbvault.cli.options import config_option, json_option, load
+from nbvault.cli.options import Command, config_option, json_option, load, not_empty
 from nbvault.cli.output import number, shown
 from nbvault.errors import ConfigurationError
 
@@ -17,8 +19,16 @@ if TYPE_CHECKING:
     from nbvault.setup.deploy import DeployPlan, Installed
     from nbvault.setup.deploy.plan import Known
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def _folder_argument(command: Command) -> Command:
+    """Let a command take the folder of a rendering; an empty one is not the folder here."""
+
+    def read(context: click.Context, parameter: click.Parameter, value: str) -> Path:
+        return Path(not_empty(context, parameter, value))
+
+    return click.argument("folder", metavar="DIR", type=click.Path(file_okay=False), callback=read)(command)
 
 
 @click.group("deploy")
@@ -28,7 +38,7 @@ def command() -> None:
 
 
 @command.command("render")
-@click.argument("folder", metavar="DIR", type=_FOLDER)
+@_folder_argument
 @click.option("--host", metavar="URL", default="", help="The workspace for development.")
 @click.option("--prod-host", metavar="URL", default="", help="The workspace that is backed up for good.")
 @click.option("--remote", metavar="URL", default="", help="The vault; otherwise the configuration's.")
@@ -118,12 +128,13 @@ def _tag(text: str) -> tuple[str, str]:
 def _wheel(file: Path | None) -> bytes:
     if file is None:
         return b""
-    if file.suffix != ".whl":
-        raise ConfigurationError(f"{file} is no wheel.", hint="pip wheel --no-deps makes one.")
     try:
-        return file.read_bytes()
+        content = file.read_bytes() if file.suffix == ".whl" else b""
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from error
+    if not is_zipfile(BytesIO(content)):
+        raise ConfigurationError(f"{file} is no wheel.", hint="pip wheel --no-deps makes one.")
+    return content
 
 
 def _as_json(done: Installed) -> dict[str, object]:
@@ -147,6 +158,10 @@ def _steps(plan: DeployPlan, folder: Path) -> list[str]:
     steps = [] if plan.wheel else [f"Put the wheel of nbvault into {folder / 'dist'} (or render with --wheel FILE)."]
     if plan.main_remote == REMOTE:
         steps.append("Name the vault: render again with --remote URL.")
+    if plan.known.left_out:
+        names = ", ".join(plan.known.left_out)
+        steps.append(f"{names}: files of this machine, left out. Put them where the jobs can read them, and name them")
+        steps[-1] += " in config/dev.toml and config/prod.toml."
     if not plan.principal:
         steps.append("The jobs run as whoever deploys: render again with --service-principal ID for one of their own.")
     steps.append("In that folder: databricks bundle validate -t prod && databricks bundle deploy -t prod")
@@ -155,7 +170,7 @@ def _steps(plan: DeployPlan, folder: Path) -> list[str]:
 
 
 @command.command("rollback")
-@click.argument("folder", metavar="DIR", type=_FOLDER)
+@_folder_argument
 @config_option
 @json_option
 def rollback_command(folder: Path, *, as_json: bool) -> None:

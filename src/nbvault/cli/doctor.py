@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nbvault.cli import output
+from nbvault.cli import failures, output
 from nbvault.cli.options import config_option, json_option, load
 from nbvault.cli.output import shown
 
@@ -27,7 +27,8 @@ def command(*, probe: bool, as_json: bool) -> int:
     """
     from nbvault.diagnosis import run_doctor
 
-    checks = run_doctor(load, probe=probe, by=getpass.getuser(), warn=output.note)
+    found = run_doctor(load, probe=probe, by=getpass.getuser(), warn=output.note)
+    checks = [check._replace(hint=failures.kept(check.fault)) if check.fault else check for check in found]
     with output.unless_nobody_reads():
         if as_json:
             output.emit([check.as_json() for check in checks])

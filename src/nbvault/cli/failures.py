@@ -28,7 +28,14 @@ def _as_json(failure: NbvaultError, *, command: str) -> dict[str, Any]:
 
 
 def unexpected(error: Exception) -> NbvaultError:
-    """A fault of the program, or of the machine under it, as a sentence; its traceback goes into a file.
+    """A fault of the program, or of the machine under it, as a sentence; its traceback is kept."""
+    # The words of a system error are what a person can use; others might quote anything.
+    said = f": {error}" if isinstance(error, OSError) else ""
+    return NbvaultError(f"An error that nbvault did not expect ({type(error).__name__}{said}).", hint=kept(error))
+
+
+def kept(error: Exception) -> str:
+    """Write the traceback of a fault into a file; returns where it is, or else how to see it.
 
     With NBVAULT_DEBUG=1 the traceback goes to stderr as well.
     """
@@ -37,12 +44,6 @@ def unexpected(error: Exception) -> NbvaultError:
     trace = "".join(traceback.format_exception(error))
     if debug_wanted():
         output.note(trace)
-    # The words of a system error are what a person can use; others might quote anything.
-    said = f": {error}" if isinstance(error, OSError) else ""
-    return NbvaultError(f"An error that nbvault did not expect ({type(error).__name__}{said}).", hint=_kept(trace))
-
-
-def _kept(trace: str) -> str:
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="nbvault-traceback-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"

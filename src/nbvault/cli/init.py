@@ -63,6 +63,7 @@ def command(
     if file.exists() and not force:
         raise ConfigurationError(f"{file} exists already.", hint="Name another place, or replace it with --force.")
     answers = _given(given)
+    _refuse_what_would_be_lost(answers)
     if ask if ask is not None else sys.stdin.isatty() and not as_json:
         from nbvault.cli.asking import asked
 
@@ -70,7 +71,6 @@ def command(
             answers, file.parent, attempt=attempt, fixed={key for key, value in given.items() if value}, create=create
         )
     else:
-        _refuse_mail_without_server(answers)
         if create:
             _create(answers, file)
         checks = _tried(answers, file) if attempt and not answers.missing else []
@@ -99,12 +99,18 @@ def _create(answers: Answers, file: Path) -> None:
     output.note(make_repository(trial(answers, folder=file.parent)))
 
 
-def _refuse_mail_without_server(answers: Answers) -> None:
-    """What is said of mail would be lost without a word."""
+def _refuse_what_would_be_lost(answers: Answers) -> None:
+    """What is said of mail without a server, or of Entra without signing in by it, would be lost without a word."""
+    from nbvault.settings import VaultAuth
+
     said = {"--mail-to": answers.mail_to, "--mail-changes-to": answers.mail_changes_to}
     said |= {"--mail-user": answers.mail_user, "--mail-password": answers.mail_password}
     if not answers.mail_host and (given := [option for option, value in said.items() if value]):
         raise ConfigurationError(f"{given[0]} needs a mail server.", hint="Name it with --mail-host.")
+    of_entra = {"--tenant-id": answers.tenant_id, "--client-id": answers.client_id}
+    of_entra |= {"--client-secret": answers.client_secret}
+    if answers.auth is not VaultAuth.ENTRA and (given := [option for option, value in of_entra.items() if value]):
+        raise ConfigurationError(f"{given[0]} needs --auth entra.", hint="Add that, or leave the option out.")
 
 
 def _tried(answers: Answers, file: Path) -> list[Check]:

@@ -38,14 +38,16 @@ def json_option(command: Command) -> Command:
 
 
 def not_empty(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    """The value of an option; one that is given and empty is a variable that nobody set, and means something else.
+    """The value of an option or argument; one that is given empty is a variable that nobody set.
 
     Raises:
         ConfigurationError: it is empty.
     """
     asked = context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
     if asked and value is not None and not value.strip():
-        raise ConfigurationError(f"{parameter.opts[-1]} is empty.", hint="Leave it out, or give it a value.")
+        option = parameter.opts[-1] if isinstance(parameter, click.Option) else parameter.human_readable_name
+        hint = "Give it a value." if parameter.required else "Leave it out, or give it a value."
+        raise ConfigurationError(f"{option} is empty.", hint=hint)
     return value
 
 

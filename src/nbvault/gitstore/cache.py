@@ -45,9 +45,9 @@ def open_cache(path: Path, *, url: str, base_environment: Mapping[str, str], clo
     Raises:
         ConfigurationError: something else than a bare repository is there.
     """
-    damage = _damage(path, base_environment) if _is_there(path) else ""
+    damage = _damage(path, base_environment) if is_there(path) else ""
     aside = _set_aside(path, clock or SystemClock()) if damage else None
-    created = not _is_there(path)
+    created = not is_there(path)
     try:
         git = init_bare(path, base_environment)
     except OSError as error:
@@ -71,8 +71,12 @@ def opened_as_it_is(path: Path, *, url: str, base_environment: Mapping[str, str]
     return git if whole else None
 
 
-def _is_there(path: Path) -> bool:
-    """Whether a repository, whole or not, is there; refuses what is none."""
+def is_there(path: Path) -> bool:
+    """Whether a repository, whole or not, is there; nothing is asked of git.
+
+    Raises:
+        ConfigurationError: something else is.
+    """
     if not path.exists():
         return False
     hint = "Let vault.path name a folder that is empty or does not exist."

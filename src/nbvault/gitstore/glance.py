@@ -63,6 +63,16 @@ class Glance:
         """
         return read_records(Meta("", files=self._files()), kind, blobs=self._blobs, months=months)
 
+    def check_root(self, root: str) -> None:
+        """See that the vault, if there is one, backs up this root, and that its format is known here.
+
+        Raises:
+            ConfigurationError: it is another vault.
+            VaultError: its record of that is missing or damaged.
+        """
+        if files := self._files():
+            meta.check_root(Meta(root, files=files), blobs=self._blobs)
+
     def check_in_force(self) -> None:
         """See that the vault was not rotated: sessions refuse one that was.
 

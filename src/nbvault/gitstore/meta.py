@@ -139,6 +139,17 @@ def read_lightly(git: Git, tip: str, *, root: str, blobs: BlobReader) -> Meta:
     return meta
 
 
+def check_root(meta: Meta, *, blobs: BlobReader) -> None:
+    """See that the vault is of the root of `meta`, and of a format that is known here.
+
+    Raises:
+        ConfigurationError: it is not.
+        VaultError: it does not say.
+    """
+    oid = meta.files.get("format.json")
+    _read_format(meta, dict(blobs.read([oid]))[oid] if oid else b"")
+
+
 def read_epochs(git: Git, tip: str) -> tuple[Lineage, Successor | None]:
     """What commit ``tip`` of the meta branch says of epochs, as far as it is here; asks no remote."""
     files = {entry.path: entry.oid for entry in ls_tree(git, tip) if entry.path in (EPOCHS, SUCCESSOR)}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nbvault.errors import ConfigurationError, NbvaultError
+from nbvault.gitstore.cache import is_there
 from nbvault.gitstore.runner import require_git
 from nbvault.settings import NotConfigured, Settings, without_settings
 from nbvault.setup import job_checks, remote_checks, sql_checks, told_checks, workspace_checks
@@ -43,7 +44,7 @@ def _git() -> Found:
 
 
 def disk(around: Around) -> Found:
-    """Room for the vault, and as much again for when git puts it together anew."""
+    """Room for the vault, and as much again for when git puts it together anew; and nothing else in its place."""
     folder = path = around.settings.vault.path
     while not folder.is_dir():
         if os.path.lexists(folder):
@@ -52,6 +53,7 @@ def disk(around: Around) -> Found:
             )
         folder = folder.parent
     try:
+        is_there(path)
         with tempfile.TemporaryFile(dir=folder):
             free = around.free(folder)
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from nbvault.auth import AuthenticationManager
 from nbvault.clock import Clock, SystemClock
-from nbvault.errors import NbvaultError
+from nbvault.errors import GitError, NbvaultError, WorkspaceError
 from nbvault.settings import Settings
 
 # The slowest way through all that wait for each other is three answers long.
@@ -23,7 +23,8 @@ _WAITS = "Not looked at; first put in order: "
 class Check(NamedTuple):
     """What one examination found. `exit_code` is how the command ends where it is the first that is not `ok`.
 
-    One that is not `made` is not `ok` either: what it needs is not in order.
+    One that is not `made` is not `ok` either: what it needs is not in order. `fault` is what broke it off, where
+    that was no error that nbvault knows.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Check(NamedTuple):
     hint: str = ""
     exit_code: int = 0
     made: bool = True
+    fault: Exception | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As ``doctor --json`` prints it."""
@@ -131,8 +133,26 @@ def checked(name: str, look: Callable[[], Found]) -> Check:
     try:
         found = look()
     except NbvaultError as error:
-        return Check(name, False, error.message, error.hint, error.exit_code)
+        return Check(name, False, error.message, error.hint or _remedy(error), error.exit_code)
+    except Exception as error:  # noqa: BLE001 - one check that breaks must not take the others with it
+        return broken(name, error)
     return Check(name, True, found.detail, found.hint)
+
+
+def broken(name: str, fault: Exception) -> Check:
+    """An examination that nbvault itself broke; its words are not told, for they might quote anything."""
+    told = f"nbvault did not expect this ({type(fault).__name__})."
+    hint = "It is a fault of nbvault; 'nbvault doctor' keeps its traceback."
+    return Check(name, False, told, hint, NbvaultError.exit_code, fault=fault)
+
+
+def _remedy(error: NbvaultError) -> str:
+    """What to do about an error that does not say so itself."""
+    if isinstance(error, WorkspaceError):
+        return "Try again in a while, and check workspace.host; docs/troubleshooting.md has this message."
+    if isinstance(error, GitError):
+        return "Try again in a while, and check vault.remote; docs/troubleshooting.md has this message."
+    return "docs/troubleshooting.md has this message, and what to do."
 
 
 def not_made(name: str, wrong: Check) -> Check:

@@ -114,8 +114,12 @@ async def _size(around: Around) -> int | None:
 
 
 def last_session(around: Around) -> Found:
-    """When the last session was, and how it ended, by the vault's own records; and that the vault was not rotated."""
+    """When the last session was, and how it ended, by the vault's own records.
+
+    And that the vault is one for the next session: it was not rotated, and is of our root.
+    """
     with _glance(around) as seen:
+        seen.check_root(around.settings.workspace.root)
         seen.check_in_force()
         record = next(reversed(seen.records("sessions", months=1)), None)
     if record is None:

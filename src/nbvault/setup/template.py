@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nbvault.errors import ConfigurationError
 from nbvault.settings import Settings, VaultAuth, load_settings
+from nbvault.setup.quoting import as_toml
 
 HOST = "https://adb-1234567890123456.7.azuredatabricks.net"
 REMOTE = "https://dev.azure.com/ORG/PROJECT/_git/REPO"
@@ -130,18 +130,18 @@ class Answers:
 def configuration(answers: Answers) -> str:
     """The text of a configuration with every key that the documentation names."""
     local = bool(answers.remote) and not answers.remote.startswith(("https://", "http://"))
-    token = f"token = {_quoted(answers.vault_token or VAULT_TOKEN)}"
+    token = f"token = {as_toml(answers.vault_token or VAULT_TOKEN)}"
     without = local or answers.auth is VaultAuth.ENTRA or not answers.vault_token
-    workspace_token = f"token = {_quoted(answers.workspace_token or WORKSPACE_TOKEN)}"
+    workspace_token = f"token = {as_toml(answers.workspace_token or WORKSPACE_TOKEN)}"
     return _TEMPLATE.format(
-        host_line=f"host = {_quoted(answers.host)}"
+        host_line=f"host = {as_toml(answers.host)}"
         if answers.host
-        else f"# host = {_quoted(HOST)}   # or DATABRICKS_HOST",
+        else f"# host = {as_toml(HOST)}   # or DATABRICKS_HOST",
         workspace_token_line=workspace_token if answers.workspace_token else f"# {workspace_token}",
-        root=_quoted(answers.root),
-        remote=_quoted(answers.remote or REMOTE),
+        root=as_toml(answers.root),
+        remote=as_toml(answers.remote or REMOTE),
         token_line=f"# {token}   # for http(s)://" if without else token,
-        auth=_quoted(answers.auth.value),
+        auth=as_toml(answers.auth.value),
         more="".join(_sections(answers)),
     )
 
@@ -150,13 +150,13 @@ def _sections(answers: Answers) -> list[str]:
     found = []
     if answers.auth is VaultAuth.ENTRA:
         keys = ("tenant_id", "client_id", "client_secret")
-        lines = [f"{key} = {_quoted(value)}\n" for key in keys if (value := getattr(answers, key))]
+        lines = [f"{key} = {as_toml(value)}\n" for key in keys if (value := getattr(answers, key))]
         intro = "# Who we are to Microsoft Entra; with no key at all, whatever azure-identity finds.\n"
         found.append("\n[azure]\n" + intro + "".join(lines))
     found += _channels(answers)
     if answers.ca_file:
         intro = "# The authorities to trust, instead of those of this machine.\n"
-        found.append(f"\n[network]\n{intro}ca_file = {_quoted(answers.ca_file)}\n")
+        found.append(f"\n[network]\n{intro}ca_file = {as_toml(answers.ca_file)}\n")
     return found
 
 
@@ -164,9 +164,9 @@ def _channels(answers: Answers) -> list[str]:
     """Who is told when something is wrong."""
     found = []
     if answers.mail_host:
-        lines = [f"host = {_quoted(answers.mail_host)}\n", f"to = {_listed(answers.mail_to)}\n"]
+        lines = [f"host = {as_toml(answers.mail_host)}\n", f"to = {_listed(answers.mail_to)}\n"]
         signing = (("user", answers.mail_user), ("password", answers.mail_password))
-        lines += [f"{key} = {_quoted(value)}\n" for key, value in signing if value]
+        lines += [f"{key} = {as_toml(value)}\n" for key, value in signing if value]
         intro = '# Alerts by mail: by STARTTLS on port 587; with TLS from the start: security = "tls", port = 465.\n'
         if answers.mail_changes_to:
             lines.append("# Who gets the report of what changed, each morning.\n")
@@ -175,7 +175,7 @@ def _channels(answers: Answers) -> list[str]:
     for name, webhook in (("slack", answers.slack_webhook), ("teams", answers.teams_webhook)):
         if webhook:
             intro = "# Where the address is that alerts are posted to.\n"
-            found.append(f"\n[{name}]\n{intro}webhook = {_quoted(webhook)}\n")
+            found.append(f"\n[{name}]\n{intro}webhook = {as_toml(webhook)}\n")
     return found
 
 
@@ -219,8 +219,4 @@ def _without_path(error: ConfigurationError, draft: Path) -> ConfigurationError:
 
 
 def _listed(addresses: str) -> str:
-    return json.dumps([each.strip() for each in addresses.split(",") if each.strip()], ensure_ascii=False)
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return as_toml([each.strip() for each in addresses.split(",") if each.strip()])

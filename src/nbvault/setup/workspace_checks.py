@@ -14,7 +14,7 @@ from nbvault.errors import AuthenticationError, ConfigurationError, NbvaultError
 from nbvault.model import DIRECTORY, NOTEBOOK, ListedObject
 from nbvault.setup.examining import Around, Found
 from nbvault.workspace.client import WorkspaceClient
-from nbvault.workspace.errors import DeadlineExceeded, Forbidden, NotFound, TooLarge, Unreachable
+from nbvault.workspace.errors import DeadlineExceeded, Forbidden, NotADirectory, NotFound, TooLarge, Unreachable
 from nbvault.workspace.reach import Reached, reach
 from nbvault.workspace.transport import Authenticator, ClientOptions
 
@@ -68,6 +68,9 @@ def root(around: Around) -> Found:
         except NotFound as error:
             hint = "Check workspace.root, and the permissions of the backup identity."
             raise ConfigurationError(f"{path} does not exist, or this identity may not see it.", hint=hint) from error
+        except NotADirectory as error:
+            hint = "Check workspace.root: it is the folder above the notebooks."
+            raise ConfigurationError(f"The root cannot be backed up: {error.message}", hint=hint) from error
 
     return asked(around, ask)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -243,11 +244,20 @@ def _is_there(database: str) -> bool:
     file = Path(database).absolute()
     if database in ("", ":memory:"):
         return False
-    if not file.exists() and not os.access(file.parent, os.W_OK | os.X_OK):
-        raise StateError(f"The state store {file} cannot be made there.", hint=_HINTS["unable to open"])
+    if not file.exists():
+        _check_makeable(file)
     if file.exists() and not os.access(file, os.W_OK):
         raise StateError(f"The state store {file} cannot be written.", hint=_HINTS["readonly"])
     return file.exists()
+
+
+def _check_makeable(file: Path) -> None:
+    try:
+        # Tried, not asked for: a file system may refuse what the rights allow. It leaves nothing behind.
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise StateError(f"The state store {file} cannot be made there.", hint=_HINTS["unable to open"]) from error
 
 
 def _unwritten(database: str) -> sqlite3.Connection:

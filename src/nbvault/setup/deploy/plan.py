@@ -6,18 +6,20 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from nbvault.errors import ConfigurationError
-from nbvault.settings import Settings, checked_host
-from nbvault.settings.secret import Secret, looks_secret
+from nbvault.settings import Context, Secret, Settings, VaultAuth, checked_host
+from nbvault.settings.secret import looks_secret
 
 REMOTE = "https://dev.azure.com/ORG/PROJECT/_git/REPO"
 """What stands where no repository was named."""
 TOKEN = "AZURE_DEVOPS_PAT"  # noqa: S105 - the name of a variable
 _SCOPE = re.compile(r"[\w@.-]{1,128}")
+_ID = re.compile(r"[\w.-]{1,128}")
 _MAIL = re.compile(r"[^\s@,]+@[^\s@,]+")
 # What is another machine's own: paths, and who we are to the workspace.
 _LOCAL = {"workspace": {"host", "token"}, "vault": {"path", "remote", "token"}, "state": {"url", "password"}}
@@ -31,12 +33,19 @@ class Compute(str, Enum):
 
 
 class Known(NamedTuple):
-    """What a configuration says that holds on every machine, by section; and the variables its secrets are in."""
+    """What a configuration says that holds on every machine, by section; and the variables its secrets are in.
+
+    `token` is the variable of the vault's token, empty where Entra gives one; `variables` has that, the state store's
+    password's, and all others. `left_out` are the keys that name files of this machine.
+    """
 
     sections: Mapping[str, Mapping[str, Any]]
     remote: str = ""
     state_url: str = ""
+    state_password: Secret | None = None
+    token: str = TOKEN
     variables: tuple[str, ...] = (TOKEN,)
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +86,19 @@ class DeployPlan:
             raise ConfigurationError(
                 "--secret-scope must be 1 to 128 letters, digits, dashes, underscores, periods or @."
             )
-        if any(map(looks_secret, (self.scope, self.principal, self.catalog, *self.tags.values()))):
+        tags = (*self.tags, *self.tags.values())
+        if any(map(looks_secret, (self.scope, self.principal, self.catalog, self.webhook, *tags))):
             raise ConfigurationError("An option holds what looks like a secret; the bundle must hold none.")
+        if self.webhook and not _ID.fullmatch(self.webhook):
+            hint = "The workspace keeps the address, as a notification destination; name the id that it shows of that."
+            raise ConfigurationError("--webhook takes the id of a notification destination, no address.", hint=hint)
+        for option, remote in (("--remote", self.remote), ("--dev-remote", self.dev_remote)):
+            if remote and not _is_elsewhere(remote):
+                hint = "Name a repository on a server, as https://... or git@host:path."
+                raise ConfigurationError(f"{option} is a path of this machine, which the jobs cannot reach.", hint=hint)
+        if _place(self.remote_of("dev")) == _place(self.main_remote):
+            hint = "Give --dev-remote another repository, or leave it out."
+            raise ConfigurationError("dev and prod would write to one vault.", hint=hint)
         if self.spark and self.compute is Compute.SERVERLESS:
             hint = "Use --compute job-cluster with --engine spark; docs/scaling.md says when that helps."
             raise ConfigurationError("Serverless compute has no executors that nbvault could export on.", hint=hint)
@@ -90,12 +110,28 @@ class DeployPlan:
 
     def remote_of(self, target: str) -> str:
         """The vault of a target: two workspaces must never write to one vault."""
-        return self.main_remote if target == "prod" else self.dev_remote or self.main_remote.rstrip("/") + "-dev"
+        if target == "prod":
+            return self.main_remote
+        main = self.main_remote.rstrip("/")
+        return self.dev_remote or main.removesuffix(".git") + "-dev" + (".git" if main.endswith(".git") else "")
 
     @property
     def keys(self) -> dict[str, str]:
         """The key in the secret scope of each variable that a job needs."""
         return {name: name.lower().replace("_", "-") for name in self.known.variables}
+
+
+def _is_elsewhere(remote: str) -> bool:
+    """Whether a remote is on a server rather than a path: a URL, or ``user@host:path``."""
+    if "://" in remote:
+        return not remote.lower().startswith("file:")
+    return re.match(r"[^/\\:]{2,}:", remote) is not None
+
+
+def _place(remote: str) -> tuple[str, str]:
+    """Server and repository of an address, the same however it is spelled: ``https://a@HOST/r.git/``, ``https://host/r``."""
+    host, _, path = remote.partition("://")[2].partition("/") if "://" in remote else remote.partition(":")
+    return host.rpartition("@")[2].lower(), path.rstrip("/").removesuffix(".git")
 
 
 def _checked_host(option: str, host: str) -> None:
@@ -107,19 +143,40 @@ def _checked_host(option: str, host: str) -> None:
 
 def known_of(settings: Settings) -> Known:
     """What a configuration says that holds on another machine, too."""
-    sections = {name: dict(_plain(getattr(settings, name), _LOCAL.get(name, set()))) for name in Settings.model_fields}
+    given = {name: dict(_plain(getattr(settings, name), _LOCAL.get(name, set()))) for name in Settings.model_fields}
+    left_out = tuple(f"{name}.{key}" for name, keys in given.items() for key in keys if isinstance(keys[key], Path))
+    sections = {name: dict(_portable(name, keys)) for name, keys in given.items()}
     state = "" if settings.state.url.startswith("sqlite") else settings.state.url
-    variables = dict.fromkeys([_variable(settings.vault.token, TOKEN)])
-    if state and settings.state.password:
-        variables[_variable(settings.state.password, "NBVAULT_STATE_PASSWORD")] = None
-    for section in sections.values():
-        variables |= dict.fromkeys(each.variable for each in section.values() if isinstance(each, Secret))
+    token = None if settings.vault.auth is VaultAuth.ENTRA else _in_variable(settings.vault.token, TOKEN)
+    password = settings.state.password if state else None
+    if password:
+        password = _in_variable(password, "NBVAULT_STATE_PASSWORD")
+    found = [token, password, *(each for section in sections.values() for each in section.values())]
+    variables = dict.fromkeys(each.variable for each in found if isinstance(each, Secret) and each.variable)
     remote = str(settings.vault.remote)
-    return Known(sections, remote if "://" in remote else "", state, tuple(filter(None, variables)))
+    return Known(
+        sections,
+        remote=remote if _is_elsewhere(remote) else "",
+        state_url=state,
+        state_password=password,
+        token=token.variable if token else "",
+        variables=tuple(variables),
+        left_out=left_out,
+    )
 
 
-def _variable(secret: Secret | None, otherwise: str) -> str:
-    return (secret.variable if secret else "") or otherwise
+def _in_variable(secret: Secret | None, name: str) -> Secret:
+    """The secret in the variable that it is in, or else in one of that name, which a job has from the scope."""
+    return secret if secret and secret.variable else Secret(f"env:{name}", context=Context(Path(), {}))
+
+
+def _portable(section: str, keys: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The keys of a section without this machine's files; a secret that is in one of these gets a variable."""
+    for key, value in keys.items():
+        if isinstance(value, Secret) and value.scheme == "file":
+            yield key, _in_variable(value, f"NBVAULT_{section}_{key}".upper())
+        elif not isinstance(value, Path):
+            yield key, value
 
 
 def _plain(section: object, local: set[str]) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from enum import Enum
@@ -16,6 +15,7 @@ from nbvault.settings.secret import Secret
 from nbvault.setup.deploy import bundle
 from nbvault.setup.deploy.dashboard import dashboard_json, queries_sql
 from nbvault.setup.deploy.plan import Compute, DeployPlan
+from nbvault.setup.quoting import as_toml
 from nbvault.state.ddl import qualified, schema_sql
 
 TARGETS = ("dev", "prod")
@@ -109,10 +109,9 @@ def toml(plan: DeployPlan, target: str) -> str:
     sections: dict[str, dict[str, Any]] = {name: dict(keys) for name, keys in plan.known.sections.items()}
     folder = _FOLDERS[plan.compute]
     vault = {"path": f"{folder}/nbvault/vault.git", "remote": plan.remote_of(target)}
-    password = {}
-    if plan.known.state_url:
-        password = {"password": _reference(plan, plan.known.variables[1])} if len(plan.known.variables) > 1 else {}
-    sections["vault"] = vault | {"token": _reference(plan, plan.known.variables[0])} | sections.get("vault", {})
+    password = {"password": plan.known.state_password} if plan.known.state_password else {}
+    token = {"token": _reference(plan, plan.known.token)} if plan.known.token else {}
+    sections["vault"] = vault | token | sections.get("vault", {})
     sections["state"] = {"url": plan.known.state_url or f"sqlite:///{folder}/nbvault.db", **password}
     sections["sync"] = sections.get("sync", {}) | {"time_limit_s": bundle.TASK_LIMIT_S - _ENDS_BEFORE_S}
     return _HEAD + "".join(_section(plan, name, keys) for name, keys in sections.items() if keys)
@@ -128,7 +127,7 @@ def _value(plan: DeployPlan, value: Any) -> str:
         value = _reference(plan, value.variable) if value.variable else value.reference
     if isinstance(value, Enum):
         value = value.value
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False, default=str)
+    return as_toml(list(value) if isinstance(value, tuple) else value)
 
 
 def _reference(plan: DeployPlan, variable: str) -> str:

@@ -46,7 +46,7 @@ def install(folder: Path, made: Mapping[str, bytes]) -> Installed:
         if _GOING not in record and made == _content(folder, _files(record)) and set(made) == set(_files(record)):
             return Installed(int(record["version"]), changed=False)
         edited = _edited(folder, record)
-        kept = _keep(folder, _content(folder, _files(record))) if edited else 0
+        kept = _keep(folder, _content(folder, _files(record) or _stored(folder))) if edited else 0
         version = _keep(folder, made)
         _put_in_place(folder, version, record)
         return Installed(version, changed=True, edited=edited, kept_as=kept)
@@ -67,7 +67,7 @@ def rollback(folder: Path) -> Installed:
         if not before:
             raise ConfigurationError(f"Version {record['version']} is the first one in {folder}.")
         edited = _edited(folder, record)
-        kept = _keep(folder, _content(folder, _files(record))) if edited else 0
+        kept = _keep(folder, _content(folder, _files(record) or _stored(folder))) if edited else 0
         _put_in_place(folder, before[-1], record)
         return Installed(before[-1], changed=True, edited=edited, kept_as=kept)
 
@@ -83,10 +83,11 @@ def _said(folder: Path) -> Iterator[None]:
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((folder / _FOLDER / _RECORD).read_text("utf-8"))
-        return found if {"version", "files"} <= set(found) else {}
+        found = json.loads((folder / _FOLDER / _RECORD).read_text("utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
+    whole = isinstance(found, dict) and isinstance(found.get("version"), int) and isinstance(found.get("files"), dict)
+    return found if whole else {}
 
 
 def _files(record: Mapping[str, Any]) -> dict[str, str]:
@@ -95,7 +96,7 @@ def _files(record: Mapping[str, Any]) -> dict[str, str]:
 
 def _refuse_strangers(folder: Path, made: Mapping[str, bytes], record: Mapping[str, Any]) -> None:
     """Files of somebody else are never overwritten; those of a rendering that was cut short are ours."""
-    ours = set(_files(record)) | {path for number in _versions(folder) for path in _tree(_at(folder, number))}
+    ours = {*_files(record), *_stored(folder)}
     if strangers := [path for path in made if path not in ours and (folder / path).exists()]:
         raise ConfigurationError(
             f"{folder} holds {', '.join(sorted(strangers)[:3])}, which nbvault did not write.",
@@ -106,6 +107,10 @@ def _refuse_strangers(folder: Path, made: Mapping[str, bytes], record: Mapping[s
 def _edited(folder: Path, record: Mapping[str, Any]) -> tuple[str, ...]:
     if _GOING in record:
         return ()
+    if not record:
+        # The record is lost, or was never written: what is in no version is nobody's but whoever put it there.
+        stored = _stored(folder)
+        return tuple(path for path, there in _content(folder, stored).items() if there not in stored[path])
     there = _content(folder, _files(record))
     return tuple(path for path, told in _files(record).items() if _hash(there.get(path)) != told)
 
@@ -129,6 +134,15 @@ def _versions(folder: Path) -> list[int]:
 def _tree(folder: Path) -> dict[str, bytes]:
     paths = (each for each in folder.rglob("*") if each.is_file())
     return {PurePosixPath(each.relative_to(folder)).as_posix(): each.read_bytes() for each in paths}
+
+
+def _stored(folder: Path) -> dict[str, set[bytes]]:
+    """Each file that a version has, with what it was in any of them."""
+    found: dict[str, set[bytes]] = {}
+    for number in _versions(folder):
+        for path, content in _tree(_at(folder, number)).items():
+            found.setdefault(path, set()).add(content)
+    return found
 
 
 def _keep(folder: Path, made: Mapping[str, bytes]) -> int:
