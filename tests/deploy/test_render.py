@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import requires
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cli_places import run_program
 from nbvault.errors import ConfigurationError
 from nbvault.settings import load_settings
 from nbvault.setup.deploy import Compute, DeployPlan, bundle, install, known_of, render, rollback
+from nbvault.setup.deploy.bundle import EXTRAS
 from nbvault.setup.deploy.plan import Known
 from nbvault.setup.deploy.render import toml
 from nbvault.setup.template import Answers, configuration
@@ -193,6 +195,35 @@ def test_what_the_configuration_knows(tmp_path: Path) -> None:
         "PGPASS": "{{secrets/nbvault/pgpass}}",
     }
     assert {"pypi": {"package": "psycopg[binary]>=3.2"}} in jobs(made)["nbvault_sync"]["tasks"][0]["libraries"]
+
+
+def test_the_jobs_have_what_the_configuration_needs(tmp_path: Path) -> None:
+    """Signing in by Entra, a key vault, telemetry and a database each bring their libraries, on either compute."""
+    written = """
+[vault]
+remote = "https://dev.azure.com/contoso/data/_git/notebooks"
+auth = "entra"
+[state]
+url = "postgresql://nb@db.example/nbvault"
+password = "keyvault:contoso/state"
+[telemetry]
+otlp = "https://collector.example"
+azure_monitor = "env:MONITOR"
+"""
+    (tmp_path / "nbvault.toml").write_text(written)
+    known = known_of(load_settings(tmp_path / "nbvault.toml", environment={}))
+    wanted = [each for extra in ("azure", "azure-monitor", "otlp", "postgres") for each in EXTRAS[extra]]
+    cluster = jobs(render(DeployPlan(known=known, commands=NOW)))["nbvault_sync"]["tasks"][0]["libraries"]
+    assert [each["pypi"]["package"] for each in cluster if "pypi" in each] == list(dict.fromkeys(wanted))
+    made = jobs(render(DeployPlan(known=known, commands=NOW, compute=Compute.SERVERLESS)))
+    assert made["nbvault_sync"]["environments"][0]["spec"]["dependencies"][1:] == list(dict.fromkeys(wanted))
+
+
+def test_the_libraries_are_those_of_the_extras() -> None:
+    """What a bundle names is what pyproject.toml has."""
+    told = [each.partition("; extra == ") for each in requires("nbvault") or ()]
+    there = {extra: {name for name, _, of in told if of.strip("'\"") == extra} for extra in EXTRAS}
+    assert there == {extra: set(names) for extra, names in EXTRAS.items()}
 
 
 MAIL = '[email]\nhost = "smtp.contoso.example"\nto = ["a@b.example"]\nuser = "u"\npassword = "env:SMTP_PASSWORD"\n'

@@ -17,6 +17,14 @@ _KEY = "nbvault"
 _WHEELS = "../dist/*.whl"
 _CLUSTER = "nbvault"
 _ENVIRONMENT = "nbvault"
+EXTRAS = {
+    "azure": ("azure-identity>=1.19",),
+    "azure-monitor": ("opentelemetry-sdk>=1.30", "azure-monitor-opentelemetry-exporter>=1.0.0b40"),
+    "databricks-sql": ("databricks-sqlalchemy>=2.0.10",),
+    "otlp": ("opentelemetry-sdk>=1.30", "opentelemetry-exporter-otlp-proto-http>=1.30"),
+    "postgres": ("psycopg[binary]>=3.2",),
+}
+"""What those extras of nbvault bring, as pyproject.toml has them; a wheel in a bundle is installed without any."""
 # What the token of a person at the page may do: see and import that person's notebooks. Who it is, is always told.
 _SCOPES = ["workspace.workspace"]
 
@@ -140,7 +148,7 @@ def _job(plan: DeployPlan, job: Planned) -> Data:
         events = ["on_failure", *(["on_success"] if job.tells_success else [])]
         found["webhook_notifications"] = {event: [{"id": plan.webhook}] for event in events}
     if plan.compute is Compute.SERVERLESS:
-        spec = {"environment_version": "3", "dependencies": [_WHEELS, *_drivers(plan)]}
+        spec = {"environment_version": "3", "dependencies": [_WHEELS, *_libraries(plan)]}
         found["environments"] = [{"environment_key": _ENVIRONMENT, "spec": spec}]
     else:
         found["job_clusters"] = [{"job_cluster_key": _CLUSTER, "new_cluster": _cluster(plan, job)}]
@@ -169,15 +177,13 @@ def _task(plan: DeployPlan, job: Planned) -> Data:
     if plan.compute is Compute.SERVERLESS:
         # Serverless would else retry on its own account.
         return task | {"environment_key": _ENVIRONMENT, "disable_auto_optimization": True}
-    libraries = [{"whl": _WHEELS}, *({"pypi": {"package": each}} for each in _drivers(plan))]
+    libraries = [{"whl": _WHEELS}, *({"pypi": {"package": each}} for each in _libraries(plan))]
     return task | {"job_cluster_key": _CLUSTER, "libraries": libraries}
 
 
-def _drivers(plan: DeployPlan) -> list[str]:
-    """What the state store needs that the wheel does not bring."""
-    drivers = {"postgresql": "psycopg[binary]>=3.2", "databricks": "databricks-sqlalchemy>=2.0.10"}
-    kind = plan.known.state_url.partition("://")[0].partition("+")[0]
-    return [drivers[kind]] if kind in drivers else []
+def _libraries(plan: DeployPlan) -> list[str]:
+    """What the configuration needs that the wheel does not bring."""
+    return list(dict.fromkeys(each for extra in plan.known.extras for each in EXTRAS[extra]))
 
 
 def _cluster(plan: DeployPlan, job: Planned) -> Data:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -36,7 +36,8 @@ class Known(NamedTuple):
     """What a configuration says that holds on every machine, by section; and the variables its secrets are in.
 
     `token` is the variable of the vault's token, empty where Entra gives one; `variables` has that, the state store's
-    password's, and all others. `left_out` are the keys that name files of this machine.
+    password's, and all others. `left_out` are the keys that name files of this machine. `extras` are those of nbvault
+    that it cannot do without.
     """
 
     sections: Mapping[str, Mapping[str, Any]]
@@ -46,6 +47,7 @@ class Known(NamedTuple):
     token: str = TOKEN
     variables: tuple[str, ...] = (TOKEN,)
     left_out: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,19 @@ def known_of(settings: Settings) -> Known:
         token=token.variable if token else "",
         variables=tuple(variables),
         left_out=left_out,
+        extras=tuple(_extras(settings, state, [each for each in found if isinstance(each, Secret)])),
     )
+
+
+def _extras(settings: Settings, state: str, secrets: Iterable[Secret]) -> Iterator[str]:
+    if settings.vault.auth is VaultAuth.ENTRA or any(secret.scheme == "keyvault" for secret in secrets):
+        yield "azure"
+    if settings.telemetry.azure_monitor:
+        yield "azure-monitor"
+    if settings.telemetry.otlp:
+        yield "otlp"
+    kind = state.partition("://")[0].partition("+")[0]
+    yield from {"postgresql": ["postgres"], "databricks": ["databricks-sql"]}.get(kind, [])
 
 
 def _in_variable(secret: Secret | None, name: str) -> Secret:
