@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from email import headerregistry
+from email.errors import MessageError
 from enum import Enum
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -35,15 +37,23 @@ def _mail_host(value: object) -> object:
 
 
 def _mailbox(value: object) -> object:
-    if isinstance(value, str) and value and not _MAILBOX.fullmatch(value):
+    if isinstance(value, str) and value and not _is_mailbox(value):
         raise ValueError("must be an e-mail address, such as backup@example.com")
     return value
+
+
+def _is_mailbox(text: str) -> bool:
+    """Whether a mail can be written to it, as Python's own makers of mail see it."""
+    try:
+        return _MAILBOX.fullmatch(text) is not None and headerregistry.Address(addr_spec=text).addr_spec == text
+    except (MessageError, ValueError, LookupError):
+        return False
 
 
 def _mailboxes(value: object) -> object:
     if isinstance(value, (list, tuple)):
         for each in value:
-            _mailbox(each)
+            _mailbox(each or "nobody")
     return value
 
 
