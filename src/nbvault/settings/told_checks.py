@@ -9,12 +9,11 @@ from email import headerregistry
 from email.errors import MessageError
 from enum import Enum
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
 from nbvault.alarms import ChannelName, Trouble
-from nbvault.settings.checks import is_loopback
+from nbvault.settings.checks import is_loopback, split_address
 
 _MAILBOX = re.compile(r"[^\s@,<>\"]+@[^\s@,<>\"]+")
 
@@ -23,7 +22,7 @@ def _address(value: object) -> object:
     """An HTTPS address; plain HTTP only for this machine itself."""
     if not isinstance(value, str):
         return value
-    parts = urlsplit(value)
+    parts = split_address(value)
     plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not plain and (parts.scheme != "https" or not parts.hostname or parts.username is not None):
         raise ValueError("must be an address that begins with https://")
