@@ -375,6 +375,19 @@ def test_a_missing_secret_is_told_when_it_is_needed(tmp_path: Path, reference: s
     assert reference in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["geheim\r\nX: 1", "geheim\n7", "geheim\0", "geheim\x7f7", "geheim\u20287"])
+@pytest.mark.parametrize("reference", ["env:TOKEN", "file:token"])
+def test_a_secret_with_a_line_break_inside_is_refused(tmp_path: Path, reference: str, value: str) -> None:
+    """No header can hold it, and it is not quoted; one at its end is none of it."""
+    (tmp_path / "token").write_text(value + "\n", "utf-8", newline="")
+    read = from_variables(tmp_path, NBVAULT_VAULT__TOKEN=reference, TOKEN=value + "\n")
+    assert read.vault.token
+    with pytest.raises(AuthenticationError) as caught:
+        read.vault.token.reveal()
+    said = f"The secret {reference} has a line break or another control character inside."
+    assert (caught.value.message, "geheim" in str(caught.value)) == (said, False)
+
+
 def test_git_gets_what_it_needs_and_no_secret(tmp_path: Path) -> None:
     """Paths, language, proxies and certificates; no token, not even one in a variable with an innocent name."""
     needed = {
