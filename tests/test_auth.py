@@ -100,6 +100,15 @@ def test_without_a_token_databricks_sdk_finds_one(tmp_path: Path, bare: pytest.M
     assert _OAuth.given == 2
 
 
+def test_a_token_with_a_line_break_is_refused(tmp_path: Path, bare: pytest.MonkeyPatch) -> None:
+    """Also where databricks-sdk finds it, since no header can hold it; and it is not quoted."""
+    bare.setenv("DATABRICKS_TOKEN", "geheim\r\nX: 1")
+    environment = {"NBVAULT_WORKSPACE__HOST": "http://127.0.0.1:1"}
+    with pytest.raises(AuthenticationError, match="has a line break") as caught:
+        manager(tmp_path, environment).headers()
+    assert "geheim" not in str(caught.value)
+
+
 def test_a_token_without_a_host_takes_the_host_of_the_environment(
     tmp_path: Path, bare: pytest.MonkeyPatch, oauth: str
 ) -> None:

@@ -293,6 +293,33 @@ def test_other_remotes_stay_as_they_are(tmp_path: Path, remote: str) -> None:
     assert from_variables(tmp_path, NBVAULT_VAULT__REMOTE=remote).vault.remote == remote
 
 
+@pytest.mark.parametrize(
+    "form", ["https://h.net:{}", "https://h.net:{}/x", "https://h\u2100st-{}/x", "https://[h-{}/x"]
+)
+@pytest.mark.parametrize(
+    "key",
+    [
+        "workspace.host",
+        "vault.remote",
+        "state.url",
+        "azure.key_vault_url",
+        "azure.authority",
+        "web.address",
+        "web.oidc_issuer",
+        "telemetry.otlp",
+        "slack.api",
+    ],
+)
+def test_an_address_that_cannot_be_taken_apart_is_refused_without_quoting_it(key: str, form: str) -> None:
+    """A token where the port is, or an address that Python's own errors quote, is refused by words of ours."""
+    address = form.format(SECRET).replace("https:", "postgresql:" if key == "state.url" else "https:")
+    name = f"NBVAULT_{key.replace('.', '__').upper()}"
+    value = address.replace("h.net", "{vault}.net") if key == "azure.key_vault_url" else address
+    said = complaint(None, **{**REMOTE, name: value})
+    assert f"the variable {name} must" in said
+    assert SECRET not in said
+
+
 @pytest.mark.parametrize("branch", ["backup/daily", "nbvault/meta", "a..b", "-x", "a.lock", "a b", "", "/a", "a/"])
 def test_a_branch_that_is_not_free_is_refused(branch: str) -> None:
     """Neither nbvault's own nor what git would refuse later."""
@@ -346,6 +373,19 @@ def test_a_missing_secret_is_told_when_it_is_needed(tmp_path: Path, reference: s
     with pytest.raises(AuthenticationError) as caught:
         read.vault.token.reveal()
     assert reference in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["geheim\r\nX: 1", "geheim\n7", "geheim\0", "geheim\x7f7", "geheim\u20287"])
+@pytest.mark.parametrize("reference", ["env:TOKEN", "file:token"])
+def test_a_secret_with_a_line_break_inside_is_refused(tmp_path: Path, reference: str, value: str) -> None:
+    """No header can hold it, and it is not quoted; one at its end is none of it."""
+    (tmp_path / "token").write_text(value + "\n", "utf-8", newline="")
+    read = from_variables(tmp_path, NBVAULT_VAULT__TOKEN=reference, TOKEN=value + "\n")
+    assert read.vault.token
+    with pytest.raises(AuthenticationError) as caught:
+        read.vault.token.reveal()
+    said = f"The secret {reference} has a line break or another control character inside."
+    assert (caught.value.message, "geheim" in str(caught.value)) == (said, False)
 
 
 def test_git_gets_what_it_needs_and_no_secret(tmp_path: Path) -> None:

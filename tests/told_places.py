@@ -141,7 +141,9 @@ def mail_server(
 
     more: dict[str, Any] = {"tls_context": context, "require_starttls": True} if starttls else {}
     if user:
-        more |= {"authenticator": authenticated, "auth_required": True, "auth_require_tls": context is not None}
+        # A server that demands a user without TLS is one that aiosmtpd warns of.
+        secret = context is not None
+        more |= {"authenticator": authenticated, "auth_required": secret, "auth_require_tls": secret}
         more |= {} if starttls or context is None else {"auth_require_tls": False}
     controller = _Quick(
         post, hostname="127.0.0.1", port=0, ssl_context=None if starttls else context, ready_timeout=10, **more

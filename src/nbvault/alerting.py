@@ -121,12 +121,18 @@ def after_session(settings: Settings, report: SessionReport, *, say: Say, clock:
     Neither a failure nor a signal changes the end of the session.
     """
     clock = clock or SystemClock()
-    if report.dry_run or not channels_of(settings, clock=clock):
+    if report.dry_run:
         return
     try:
+        if not channels_of(settings, clock=clock):
+            return
         outcome = _check(settings, credentials=False, report=report, say=say, clock=clock)
     except (NbvaultError, KeyboardInterrupt) as error:
         say(f"Alerts could not be looked at: {error or 'interrupted'}")
+        return
+    except Exception as error:  # noqa: BLE001 - a session that has ended must end as it did
+        # Only the kind: the text may hold an address that is a secret.
+        say(f"Alerts could not be looked at: an error that nbvault did not expect ({type(error).__name__})")
         return
     for each in outcome.report.undelivered:
         say(f"{each.channel} was not told ({each.subject}): {each.detail}")

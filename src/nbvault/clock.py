@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime, timezone
 from typing import Protocol
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_GIVEN = re.compile(r"\d{4}-\d{2}-\d{2}([Tt ].*)?")
 
 
 class Clock(Protocol):
@@ -61,3 +63,14 @@ def parse_iso(text: str) -> datetime:
     except OverflowError as error:
         raise ValueError(f"{text!r} is out of range.") from error
     return moment
+
+
+def parse_given(text: str) -> datetime:
+    """A time as a person gives it: a day as 2026-11-21, alone (its beginning) or with a time of day.
+
+    Raises:
+        ValueError: the text is none, or of another form, which not every Python reads, and nobody as a day.
+    """
+    if not _GIVEN.fullmatch(text.strip()):
+        raise ValueError(f"{text!r} is no day.")
+    return parse_iso(text)

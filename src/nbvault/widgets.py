@@ -67,6 +67,7 @@ class Field(NamedTuple):
 
 
 _YES_NO = ("no", "yes")
+_BUT_FOR_SYNC = "yes, but for sync"
 _COMMON = {
     "configuration": Field("", "Configuration file (empty: the widgets say all)"),
     "clients_folder": Field("/Clients", "Clients folder"),
@@ -91,12 +92,21 @@ _RESTORE = {
     "to": Field("", "To another place (empty: where it was)"),
     "dry_run": Field("yes", "Dry run", _YES_NO),
 }
+_EVERYTHING = {
+    "operation": Field("sync", "Operation", OPERATIONS),
+    **_COMMON,
+    **_GIT_FOLDER,
+    **_RESTORE,
+    **_SYNC,
+    # Each operation begins as it does in its own notebook; a schedule that says nothing of it must go on to back up.
+    "dry_run": Field(_BUT_FOR_SYNC, "Dry run", (_BUT_FOR_SYNC, *_YES_NO)),
+}
 _FIELDS: Mapping[str, Mapping[str, Field]] = {
     "configuration": _COMMON,
     "setup": _COMMON | _GIT_FOLDER,
     "sync": _COMMON | _SYNC,
     "restore": _COMMON | _RESTORE,
-    "orchestration": {"operation": Field("sync", "Operation", OPERATIONS)} | _COMMON | _GIT_FOLDER | _RESTORE | _SYNC,
+    "orchestration": _EVERYTHING,
 }
 
 
@@ -154,7 +164,7 @@ class Desk:
         return [["doctor"]]
 
     def _set_up(self) -> list[list[str]]:
-        dry = ["--dry-run"] if self._is("dry_run") else []
+        dry = ["--dry-run"] if self._careful() else []
         return [["doctor"], ["convert", "--to", self._get("git_folder"), *dry]]
 
     def _sync(self) -> list[list[str]]:
@@ -166,7 +176,11 @@ class Desk:
         if not paths:
             raise ConfigurationError("Nothing is named to restore.", hint="Fill in the widget 'paths'.")
         options = [part for name in ("at", "to") if self._get(name) for part in (f"--{name}", self._get(name))]
-        return [["restore", *paths, *options, "--dry-run" if self._is("dry_run") else "--yes"]]
+        return [["restore", *paths, *options, "--dry-run" if self._careful() else "--yes"]]
+
+    def _careful(self) -> bool:
+        """Whether what changes the workspace only shows its plan: always, unless somebody says no."""
+        return self._get("dry_run") != "no"
 
     def settings(self) -> dict[str, str]:
         """What the widgets say, as variables. Without a configuration file everything; with one, it wins."""

@@ -164,20 +164,28 @@ def test_the_last_word_is_the_truth(status: Status, words: str) -> None:
 class Refusing:
     """A line that Slack does not take."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
         self.tries = 0
 
     def show(self, _text: str) -> None:
         self.tries += 1
-        raise DeliveryFailed("down")
+        raise self.error
 
 
-def test_a_line_that_is_refused_is_given_up() -> None:
-    """It is told once, tried three times, and the session does not wait for it."""
-    line, notes = Refusing(), list[str]()
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (DeliveryFailed("down"), "down"),
+        (RuntimeError("https://geheim"), "an error that nbvault did not expect (RuntimeError)"),
+    ],
+)
+def test_a_line_that_is_refused_is_given_up(error: Exception, said: str) -> None:
+    """It is told once, tried three times, and the session does not wait for it, nor fail by it."""
+    line, notes = Refusing(error), list[str]()
     live = LiveLine(line, clock=SystemClock(), say=notes.append)
     for number in range(5):
         live.say(f"stage {number}")
         live._write()
-    assert (line.tries, notes) == (FAILURES_IN_A_ROW, ["The line in Slack cannot be written: down"])
+    assert (line.tries, notes) == (FAILURES_IN_A_ROW, [f"The line in Slack cannot be written: {said}"])
     assert EVERY_S >= 60 / 50

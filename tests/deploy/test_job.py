@@ -184,6 +184,22 @@ def test_the_notebooks_back_up_and_bring_back(desk: Desk, monkeypatch: pytest.Mo
     assert {each["path"]: each["sha256"] for each in desk.emulator.world("/Clients")} == before
 
 
+def test_the_orchestration_notebook_begins_as_each_own_notebook_does(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing said of a dry run, setup and restore only show their plan; a sync, which schedules run, backs up."""
+    synced = run_notebook(desk, monkeypatch, "orchestration.py")
+    assert (synced.result["meaning"], "refs/heads/main" in desk.refs()) == ("complete", True)
+    desk.emulator.edit("/Clients/2024/a", "# Databricks notebook source\nnewer", "ann@example.com")
+    before = desk.emulator.world("/")
+    for values in ({"operation": "restore", "paths": "/Clients/2024/a"}, {"operation": "setup"}):
+        assert run_notebook(desk, monkeypatch, "orchestration.py", **values).result["exit_code"] == 0
+        assert desk.emulator.world("/") == before
+    refs = desk.refs()
+    run_notebook(desk, monkeypatch, "orchestration.py", dry_run="yes")
+    assert desk.refs() == refs
+
+
 def test_the_configuration_notebook_looks(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """All in order is a result; a wrong secret is a failed notebook."""
     assert run_notebook(desk, monkeypatch, "configuration.py", verbose="yes", email="a@b.example").result[

@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli_places import Desk
+from cli_places import notebooks as written
 from fault_places import FIRST_DAY, HastyClock, Place, source
 from flow.places import check_health
 from nbvault.backup.weather import weather
@@ -155,3 +158,25 @@ def test_a_disk_that_fills_in_mid_run(tmp_path: Path) -> None:
         assert (again.resumed, again.requests.export) == (True, 24 - saved)
         check_health(disk / "vault.git")
         check_health(place.server)
+
+
+@pytest.mark.parametrize("command", [["changes", "--since", "7d"], ["history", "/Clients/a"]])
+def test_a_reader_on_a_disk_that_cannot_be_written(command: list[str], tmp_path: Path) -> None:
+    """Read-only or full, before the first look or after it: that is said, and which folder; nothing of the network."""
+    with Emulator(world=written("/Clients/a")) as emulator:
+        desk = Desk(tmp_path / "desk", emulator)
+        assert desk.run("sync").code == 0
+        for number, (wrong, seen) in enumerate(product(("Read-only file system", "No space left"), (True, False))):
+            with small_disk(tmp_path / f"disk{number}", "2m") as disk:
+                path = {"NBVAULT_VAULT__PATH": str(disk / "vault.git")}
+                if seen:
+                    assert desk.run(*command, **path).code == 0
+                emulator.edit("/Clients/a", f"# Databricks notebook source\n{os.urandom(8000).hex()}")
+                assert desk.run("sync").code == 0
+                if wrong.startswith("Read-only"):
+                    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+                else:
+                    subprocess.run(["dd", "if=/dev/zero", f"of={disk}/full", "bs=4k"], check=False, capture_output=True)
+                ended = desk.run(*command, **path)
+                assert (ended.code in (1, 7), wrong in ended.err, str(disk) in ended.err) == (True, True, True), ended
+                assert ("does not answer" in ended.err, "did not expect" in ended.err) == (False, False), ended

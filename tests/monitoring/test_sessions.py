@@ -14,9 +14,11 @@ from cli_places import Desk, notebooks
 from fault_places import Place, source
 from monitoring.conftest import SECRET, Listener
 from nbvault.alarms import Trouble
-from nbvault.alerting import open_alerts, told_in, try_channel
+from nbvault.alerting import after_session, open_alerts, told_in, try_channel
 from nbvault.clock import iso
 from nbvault.errors import ConfigurationError
+from nbvault.monitoring.deliveries import Outbox, new_delivery
+from nbvault.notify.message import Message
 from nbvault.state.store import SessionRow, StateManager
 from nbvault.state.values import Result
 from nbvault_emulator.testing import Emulator
@@ -208,6 +210,62 @@ def test_a_broken_channel_does_not_touch_the_sync(listener: Listener) -> None:
     assert listener.heard() == [SUCCESS.format(report.counts.saved, report.counts.listed)]
 
 
+@pytest.mark.parametrize(
+    ("sender", "detail"), [("", "cannot be told user and password"), ("geheim@x..y", "(HeaderParseError)")]
+)
+def test_mail_settings_that_make_no_mail_do_not_touch_the_sync(sender: str, detail: str, listener: Listener) -> None:
+    """A password or sender that no mail can have: the session is complete, Slack is told, and the note quotes none."""
+    listener.place.environment["PW"] = "geheimes-pässwort"
+    with mail_server(user="u", password="pw") as post:
+        mail = {"host": "127.0.0.1", "port": post.port, "security": "none", "to": "a@b.example", "user": "u"}
+        mail = {f"email.{name}": value for name, value in mail.items()}
+        listener.changes |= {**mail, "email.password": "env:PW", "alerts.success": "email,slack"}
+        report = listener.place.sync(changes=listener.changes)
+        settings = listener.settings()
+        if sender:
+            # What the settings refuse today may be in a way that they do not know.
+            section = settings.email.model_copy(update={"sender": sender, "user": "", "password": None})
+            settings = settings.model_copy(update={"email": section})
+        after_session(settings, report, say=listener.notes.append, clock=listener.place.clock)
+    listener.place.assert_whole(report)
+    assert [subject.partition(":")[0] for subject in listener.heard()] == ["Backup complete"]
+    (note,) = listener.notes
+    assert (detail in note, "geheim" in note) == (True, False)
+
+
+class Broken:
+    """A channel with a fault that nobody thought of."""
+
+    def send(self, _message: Any) -> str:
+        raise RuntimeError("https://hooks.example.com/geheim")
+
+
+def test_a_channel_with_an_unknown_fault_stops_no_other(listener: Listener) -> None:
+    """Whatever one channel raises, its message waits, only the kind is told, and the others are tried."""
+    clock = listener.place.clock
+    with StateManager(listener.settings().state.connection_url()) as state:
+        outbox = Outbox(state.alerts, {"slack": Broken(), "teams": Broken()}, clock=clock)
+        outbox.put(new_delivery(name, "x", Message("It is wrong"), at=clock.now()) for name in outbox.channels)
+        tried = outbox.deliver()
+    said = "The channel failed in a way that nbvault did not expect (RuntimeError)."
+    assert [(each.channel, each.result, each.detail) for each in tried] == [
+        ("slack", Result.WAITING, said),
+        ("teams", Result.WAITING, said),
+    ]
+
+
+def test_nothing_after_a_session_changes_its_end(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where looking at alerts fails in a way that nobody thought of, that is said by its kind, and nothing else."""
+
+    def failing(*_args: Any, **_options: Any) -> None:
+        raise RuntimeError("https://hooks.example.com/geheim")
+
+    # A mock: this is about the faults that no test knows how to provoke.
+    monkeypatch.setattr("nbvault.alerting.look_around", failing)
+    listener.place.assert_whole(listener.sync())
+    assert listener.notes == ["Alerts could not be looked at: an error that nbvault did not expect (RuntimeError)"]
+
+
 def test_a_state_store_that_cannot_be_used(listener: Listener) -> None:
     """People are told all the same; that it is so is noted."""
     listener.changes["state.url"] = f"sqlite:///{listener.place.folder}/missing/state.db"
@@ -303,6 +361,22 @@ def test_the_command_line(tmp_path: Path) -> None:
         assert (failed.code, "geheim" in failed.out + failed.err) == (6, False)
         nobody = desk.run("alerts", "check", "--json", **hook)
         assert (nobody.code, nobody.json["deliveries"][0]["result"]) == (1, "waiting")
+
+
+def test_a_password_that_no_mail_server_takes(tmp_path: Path) -> None:
+    """The command ends as its session did, complete or failed, and the other channel is told both times."""
+    with Emulator(world=notebooks("/Clients/2024/a")) as emulator, loopback() as slack, mail_server(user="u") as post:
+        desk = Desk(tmp_path / "desk", emulator)
+        email = {"HOST": "127.0.0.1", "PORT": str(post.port), "SECURITY": "none", "TO": "a@b.c", "USER": "u"}
+        both = {f"NBVAULT_EMAIL__{name}": value for name, value in email.items()}
+        both |= {"NBVAULT_EMAIL__PASSWORD": "env:PW", "PW": "pässwort", "NBVAULT_SLACK__WEBHOOK": "env:HOOK"}
+        both |= {"HOOK": slack.url(SECRET), "NBVAULT_ALERTS__SUCCESS": "email,slack"}
+        good = desk.run("sync", "--json", **both)
+        assert (good.code, good.json["status"], "Backup complete" in slack.texts()[0]) == (0, "complete", True)
+        tested = desk.run("alerts", "test", "email", **both)
+        assert (tested.code, "did not expect" in tested.err) == (1, False)
+        bad = desk.run("sync", "--json", DATABRICKS_TOKEN="wrong", NBVAULT_NETWORK__CHECK_TIMEOUT_S="1", **both)
+        assert (bad.code, "CRITICAL: The last backup failed" in slack.texts()[1]) == (6, True)
 
 
 def test_a_session_that_could_not_begin(tmp_path: Path) -> None:

@@ -138,6 +138,32 @@ def no_password(folder: Path) -> tuple[str, str]:
     return caught.value.message, ""
 
 
+def odd_password(folder: Path) -> tuple[str, str]:
+    with mail_server(user="u", password="pw") as post:
+        more = 'user = "u"\npassword = "env:PW"\nsecurity = "none"'
+        return _refusal(settings_with(folder, mail(post.port, more), PW="geheim-7ä"), post.port)
+
+
+def odd_user(folder: Path) -> tuple[str, str]:
+    with mail_server(user="u", password="geheim-7") as post:
+        more = 'user = "geheim-7ü"\npassword = "env:PW"\nsecurity = "none"'
+        return _refusal(settings_with(folder, mail(post.port, more), PW="geheim-7"), post.port)
+
+
+def odd_host(folder: Path) -> tuple[str, str]:
+    settings = settings_with(folder, mail(25).replace("127.0.0.1", "smtp..example.com"))
+    told, again = _refusal(settings, 25)
+    return told.replace("smtp..example.com:25", "SERVER"), again
+
+
+def odd_sender(folder: Path) -> tuple[str, str]:
+    """What the settings refuse, and a program may still ask for."""
+    with mail_server() as post:
+        settings = settings_with(folder, mail(post.port, 'security = "none"'))
+        section = settings.email.model_copy(update={"sender": "geheim-7@x..y"})
+        return _refusal(settings.model_copy(update={"email": section}), post.port)
+
+
 def _refusal(settings: Settings, port: int) -> tuple[str, str]:
     with pytest.raises(DeliveryFailed) as caught:
         send(settings, "email")
@@ -158,6 +184,10 @@ def _refusal(settings: Settings, port: int) -> tuple[str, str]:
         (full, "SERVER answered 452: mailbox full", "again"),
         (unreachable, "No mail can be sent by SERVER: Connection refused.", "again"),
         (no_password, "The secret env:PW is missing or empty.", ""),
+        (odd_password, "SERVER cannot be told user and password: one of them has a character that is not ASCII.", ""),
+        (odd_user, "SERVER cannot be told user and password: one of them has a character that is not ASCII.", ""),
+        (odd_host, "The settings make no mail that SERVER could take (UnicodeError).", ""),
+        (odd_sender, "The settings make no mail that SERVER could take (HeaderParseError).", ""),
     ],
 )
 def test_mail_that_is_not_taken(fault: object, message: str, again: str, tmp_path: Path) -> None:
@@ -330,6 +360,9 @@ def test_a_line_that_slack_refuses(body: str, message: str, tmp_path: Path) -> N
     assert (caught.value.message, "xoxb" in str(caught.value)) == (message, False)
 
 
+NO_MAILBOXES = ("a..b@x.y", ".a@x.y", "a@x..y", "[a]@b.c", "x;y@b.c", "a:b@c.d", "ü@b.c", "a(b)@c.d", "a@geheim..de")
+
+
 # --- the settings ----------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +381,8 @@ def test_a_line_that_slack_refuses(body: str, message: str, tmp_path: Path) -> N
         ('[email]\nhost = "smtp://x"', "email.host in {f} must be the name of a mail server, without a scheme"),
         ('[email]\nto = ["no"]', "email.to in {f} must be an e-mail address, such as backup@example.com."),
         ('[email]\nsender = "a@b\\nBcc: c@d"', "email.sender in {f} must be an e-mail address"),
+        *((f'[email]\nsender = "{each}"', "email.sender in {f} must be an e-mail address") for each in NO_MAILBOXES),
+        *((f'[email]\nto = ["{each}"]', "email.to in {f} must be an e-mail address") for each in (*NO_MAILBOXES, "")),
         (
             '[email]\nhost = "smtp.example.com"\nto = ["a@b"]\nsecurity = "none"',
             'email in {f} must not have security = "none": that is only for a mail server on this machine itself.',

@@ -8,10 +8,12 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from nbvault.cli.audit import _time
+from nbvault.clock import iso
 from nbvault.errors import ConfigurationError
 from nbvault.opening import read_vault
 from nbvault.reporting import report, tables
@@ -126,6 +128,34 @@ def test_long_before_is_everything(since: str, story: Desk) -> None:
     now = story.clock.now()
     assert told(story, since=Query.of_texts(since=since, now=now).since) == told(story)
     assert told(story, until=Query.of_texts(until=since, now=now).until) == []
+
+
+@pytest.mark.parametrize("time", ["20261130", "2026-W49-1", "2026W491", "20261130T140000", "2026-W49-1T14:00"])
+def test_a_day_without_its_dashes_is_refused(time: str, story: Desk) -> None:
+    """Some Pythons take it for the beginning of that day, which as the end of a period would leave that day out."""
+    for asked in ({"since": time}, {"until": time}):
+        with pytest.raises(ConfigurationError, match="is no time"):
+            Query.of_texts(now=story.clock.now(), **asked)
+    with pytest.raises(ConfigurationError, match="is no time"):
+        _time(time, end=True)
+    with pytest.raises(ConfigurationError, match=r"is no time|names no commit"):
+        story.show("/Clients/keep", at=time)
+
+
+def test_a_day_is_its_beginning_or_its_end() -> None:
+    """As the guide says, also with spaces around it and in small letters."""
+    now = datetime(2026, 11, 30, 12, tzinfo=timezone.utc)
+    for text in ("2026-11-21", " 2026-11-21 "):
+        found = Query.of_texts(since=text, until=text, now=now)
+        assert [iso(each) for each in (found.since, found.until) if each] == [
+            "2026-11-21T00:00:00.000Z",
+            "2026-11-21T23:59:59.999Z",
+        ]
+    found = Query.of_texts(since="2026-11-21t14:30z", until="2026-11-21 14:30", now=now)
+    assert [iso(each) for each in (found.since, found.until) if each] == [
+        "2026-11-21T14:30:00.000Z",
+        "2026-11-21T14:30:00.999Z",
+    ]
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "10000-01-01"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,31 @@ def test_deletions_and_moves() -> None:
 def test_what_cannot_be_read_or_failed_is_no_act(wrong: dict[str, Any]) -> None:
     """A refused attempt, another kind of event, or nonsense names nobody and stops nothing."""
     assert act_of(wrong) is None
+
+
+LONG, DEEP = "9" * 5000, "[" * 100_000
+
+
+def test_a_line_that_python_refuses_is_left_out(tmp_path: Path) -> None:
+    """A number of thousands of digits, or lists in lists without end, is junk like any other, and fails no session."""
+    good = row("modifyNotebook", {"path": "/a", "notebookId": "7"})
+    rows = [row("modifyNotebook", {"path": "/a"}, at=LONG), row("modifyNotebook", {"path": "/a", "notebookId": LONG})]
+    junk = [DEEP, '{"event_time": ' + LONG + "}", json.dumps({**good, "request_params": '{"path": ' + DEEP})]
+    lines = tmp_path / "audit.jsonl"
+    lines.write_text("\n".join([*map(json.dumps, rows), *junk, json.dumps(good)]), "utf-8")
+    assert list(read_export(lines)) == [
+        Act(T0, "ann@x", "modifyNotebook", 0, "/a"),
+        Act(T0, "ann@x", "modifyNotebook", 7, "/a"),
+    ]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
+def test_an_export_that_is_no_file_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
+    """Nobody may ever write into a pipe, and a session that waits for it would not even obey a signal."""
+    place = tmp_path / "audit.jsonl"
+    make(place)
+    with pytest.raises(ConfigurationError, match=r"cannot be read.*editors\.file"):
+        list(read_export(place))
 
 
 def test_an_export_of_the_table(tmp_path: Path) -> None:

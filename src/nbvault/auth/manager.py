@@ -14,7 +14,7 @@ from nbvault.auth.events import Witness, witness_of
 from nbvault.auth.stores import DatabricksSecrets, KeyVaultSecrets
 from nbvault.clock import Clock, SystemClock, iso
 from nbvault.errors import AuthenticationError, ConfigurationError
-from nbvault.settings import Settings, VaultAuth, checked_host
+from nbvault.settings import Settings, VaultAuth, checked_host, is_one_line
 
 if TYPE_CHECKING:
     from databricks.sdk.config import Config
@@ -101,6 +101,11 @@ class AuthenticationManager:
             failure = _refused(error)
             self.witness.saw("workspace", "authenticate", "refused", detail=failure.message)
             raise failure from error
+        if not is_one_line(made.get("Authorization", "")):
+            raise AuthenticationError(
+                "The workspace's token that databricks-sdk found has a line break or another control character inside.",
+                hint="Set DATABRICKS_TOKEN, or the token of the profile, again, as one line.",
+            )
         self._notice(made.get("Authorization", ""))
         return made
 

@@ -14,7 +14,7 @@ import click
 from nbvault.cli import output
 from nbvault.cli.options import Command, config_option, json_option, load
 from nbvault.cli.output import number, shown
-from nbvault.clock import parse_iso
+from nbvault.clock import parse_given
 from nbvault.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _time(text: str, *, end: bool = False) -> datetime | None:
     if not text:
         return None
     try:
-        time = parse_iso(text)
+        time = parse_given(text)
     except ValueError:
         raise ConfigurationError(
             f"{text!r} is no time.", hint="Give a date or a time such as 2026-11-21T14:30."

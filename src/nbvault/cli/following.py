@@ -88,11 +88,16 @@ class LiveLine:
         try:
             self._line.show(f"nbvault, {self._clock.now():%H:%M:%S} UTC: {text}")
         except NbvaultError as error:
-            self._failed += 1
-            if self._failed == 1:
-                self._say(f"The line in Slack cannot be written: {error}")
+            self._not_written(str(error))
+        except Exception as error:  # noqa: BLE001 - a session must end as it would without the line
+            self._not_written(f"an error that nbvault did not expect ({type(error).__name__})")
         else:
             self._failed, self._shown = 0, text
+
+    def _not_written(self, why: str) -> None:
+        self._failed += 1
+        if self._failed == 1:
+            self._say(f"The line in Slack cannot be written: {why}")
 
 
 def last_word(report: SessionReport) -> str:

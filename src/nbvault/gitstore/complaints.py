@@ -6,6 +6,7 @@ The words are git's, curl's, ssh's and Azure Repos'; the first rule that matches
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from nbvault.errors import (
     AuthenticationError,
@@ -34,32 +35,38 @@ _UNREACHABLE = re.compile(
     r"|failed to report status|expected flush|transfer closed|GnuTLS recv error|SSL_read|bad line length|protocol error"
     r"|unable to rewind|HTTP/2 stream|gateway|kex_exchange_identification|invalid index-pack output"
 )
-_DISK = re.compile(r"No space left on device|Out of diskspace|Disk quota exceeded|File too large")
+_FULL = re.compile(r"No space left on device|Out of diskspace|Disk quota exceeded|File too large")
+_READ_ONLY = "Read-only file system"
 _TOO_LARGE = re.compile(r"(?:returned error:|HTTP) 413\b|exceeds .*limit|TF402462|push size", re.IGNORECASE)
 _NEEDS_RIGHT = re.compile(r"TF401027: You need the Git '(\w+)' permission.*?(?:identity '([^']*)')")
 _RIGHTS = {"GenericContribute": "Contribute", "CreateBranch": "Create branch", "CreateTag": "Create tag"}
 _REFUSED = re.compile(r"hook declined|remote rejected|unpack failed|TF40\d+|VS4\d+|pre-receive|remote: (?:error|fatal)")
 
 
-def disk_failure(stderr: str, told: str) -> GitError | None:
-    """The error for a command that found no space on this machine; None if that is not what it says."""
-    if _DISK.search(stderr) and not re.search(r"remote: .*(?:No space|quota)", stderr):
-        return GitError(f"The local disk is full: {told}", hint="Free some space where vault.path is.")
+def disk_failure(stderr: str, told: str, *, folder: Path | str = "vault.path") -> GitError | None:
+    """The error for a command that could not write on this machine, into this folder; None if it does not say that."""
+    if re.search(rf"remote: .*(?:No space|quota|{_READ_ONLY})", stderr):
+        return None
+    if _FULL.search(stderr):
+        return GitError(f"The local disk is full: {told}", hint=f"Free some space where {folder} is.")
+    if _READ_ONLY in stderr:
+        hint = f"Make the disk of {folder} writable, or name another vault.path."
+        return GitError(f"The local disk cannot be written: {told}", hint=hint)
     return None
 
 
-def remote_failure(url: str, stderr: str, *, pushing: bool = False) -> NbvaultError:
-    """The error for a failed command, from what git said (already without secrets).
+def remote_failure(url: str, stderr: str, *, pushing: bool = False, folder: Path | str = "vault.path") -> NbvaultError:
+    """The error for a failed command in a folder, from what git said (already without secrets).
 
     * `AuthenticationError`: the credentials are missing, wrong, expired, or without the right.
     * `ConfigurationError`: nothing at that address is a Git repository, or its certificate is not trusted.
     * `RemoteUnreachable`: no answer, a broken one, too many requests, or a server error; worth another try.
     * `PushRefused`: the server refuses the push as a whole.
-    * `GitError`: anything else, a full local disk among it.
+    * `GitError`: anything else, a local disk that is full or cannot be written among it.
     """
     told = _last_words(stderr)
-    if full := disk_failure(stderr, told):
-        return full
+    if unwritten := disk_failure(stderr, told, folder=folder):
+        return unwritten
     if _CERTIFICATE.search(stderr):
         hint = "Name your organisation's certificates in network.ca_file, or correct the address in vault.remote."
         return ConfigurationError(f"The certificate of {url} is not trusted: {told}", hint=hint)

@@ -352,7 +352,7 @@ class Remote:
         environment, secrets = credentials(self.url, token)
         done = self._run(git, *args, stdin=stdin, environment=environment, secrets=secrets)
         if done.returncode not in ok:
-            failure = remote_failure(self.url, done.stderr, pushing="push" in args)
+            failure = remote_failure(self.url, done.stderr, pushing="push" in args, folder=git.repo)
             if isinstance(failure, AuthenticationError) and not token:
                 raise AuthenticationError(
                     f"The remote {self.url} wants credentials, and none are configured.",
@@ -436,4 +436,5 @@ def _variants(wanted: tuple[str, str], refused: Collection[str]) -> list[tuple[s
 
 
 def _may_be_about_options(error: GitError) -> bool:
-    return "remote ref" not in error.message and "No space left" not in error.message
+    others = ("remote ref", "No space left", "Read-only file system")
+    return not any(words in error.message for words in others)

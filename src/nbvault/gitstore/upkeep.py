@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from nbvault.clock import Clock, SystemClock, iso
-from nbvault.errors import ConfigurationError, LockedError
+from nbvault.errors import ConfigurationError, GitError, LockedError
 from nbvault.gitstore.runner import Git, decode, inherited
 
 _STALE = (
@@ -164,8 +164,9 @@ class ProcessLock:
         Raises:
             LockedError: another process has it; names the process and since when.
             ConfigurationError: no folder can be, or be written to, where the repository is to be.
+            GitError: its disk is full.
         """
-        file = self._opened()
+        file = _lock_file(self._path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -175,23 +176,13 @@ class ProcessLock:
                 f"Another process uses the local repository{_told(holder)} (lock file {self._path}).",
                 hint="Wait until it ends, or give this one its own vault.path.",
             ) from None
-        os.truncate(file, 0)
-        os.pwrite(file, json.dumps({"pid": os.getpid(), "since": iso(self._clock.now())}).encode(), 0)
-        self._file = file
-
-    def _opened(self) -> int:
-        folder = self._path.parent
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            os.truncate(file, 0)
+            os.pwrite(file, json.dumps({"pid": os.getpid(), "since": iso(self._clock.now())}).encode(), 0)
         except OSError as error:
-            if error.errno not in _NO_PLACE:
-                raise
-            told = f"{folder} cannot hold the local repository: {error.strerror}."
-            hint = (
-                "Check vault.path: what is above it must be folders, and this account must be allowed to write there."
-            )
-            raise ConfigurationError(told, hint=hint) from error
+            os.close(file)
+            raise _unwritten(self._path.parent, error) from error
+        self._file = file
 
     def is_held(self) -> bool:
         """Whether some process has the lock. It is not taken for that, unless a killed process left its name in it."""
@@ -226,6 +217,23 @@ class ProcessLock:
         self.release()
 
 
+def _lock_file(path: Path) -> int:
+    """The open file of a lock beside the local repository."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise _unwritten(path.parent, error) from error
+
+
+def _unwritten(folder: Path, error: OSError) -> ConfigurationError | GitError:
+    if error.errno not in _NO_PLACE:
+        return GitError(f"{folder} cannot be written: {error.strerror}.", hint="Free some space on that disk.")
+    told = f"{folder} cannot hold the local repository: {error.strerror}."
+    hint = "Check vault.path: what is above it must be folders, and this account must be allowed to write there."
+    return ConfigurationError(told, hint=hint)
+
+
 def _told(holder: bytes) -> str:
     try:
         found = json.loads(holder)
@@ -241,8 +249,11 @@ def fetch_turn(repo: Path) -> Iterator[None]:
     Two at once would meet at git's own locks, and one would fail: a reader must not make a running sync fail. So
     whoever has the turn knows that the locks of a fetch that are there are those of a killed one, and removes them.
     The turn lasts while a git command that was begun in it runs, even if this process is killed.
+
+    Raises:
+        ConfigurationError, GitError: nothing can be written beside the repository.
     """
-    file = os.open(repo.with_name(f"{repo.name}.fetch.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    file = _lock_file(repo.with_name(f"{repo.name}.fetch.lock"))
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         for pattern in _FETCH_LOCKS:

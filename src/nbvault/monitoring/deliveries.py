@@ -130,6 +130,10 @@ class Outbox:
                 pause_s *= 2
             except NbvaultError as error:
                 return Result.WAITING, str(error)
+            except Exception as error:  # noqa: BLE001 - whatever a channel does, the others are tried
+                # Only the kind: its text may hold an address that is a secret.
+                told = f"The channel failed in a way that nbvault did not expect ({type(error).__name__})."
+                return Result.WAITING, told
         return Result.WAITING, str(why)
 
 

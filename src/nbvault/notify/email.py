@@ -5,6 +5,7 @@ from __future__ import annotations
 import smtplib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
@@ -17,6 +18,7 @@ from nbvault.notify.poster import trust
 from nbvault.settings import EmailSection, MailSecurity
 
 _HOST_HINT = "Check email.host, email.port and email.security, the network and firewalls."
+_SETTINGS_HINT = "Check email.host, email.sender, email.to and email.changes_to."
 
 
 class EmailChannel:
@@ -35,7 +37,8 @@ class EmailChannel:
             DeliveryFailed: it was not taken by the server, or not for everybody.
             NbvaultError: the settings or the secret are not in order.
         """
-        mail = self._composed(message)
+        with self._in_our_words():
+            mail = self._composed(message)
         with self._connected() as server, self._in_our_words():
             refused = server.send_message(mail)
         if refused:
@@ -90,7 +93,7 @@ class EmailChannel:
                 if section.security is MailSecurity.STARTTLS:
                     server.starttls(context=trust(self._ca_file))
                 if section.user:
-                    server.login(section.user, password)
+                    self._sign_in(server, section.user, password)
             yield server
         finally:
             with suppress(smtplib.SMTPException, OSError):
@@ -101,6 +104,14 @@ class EmailChannel:
         if self._section.security is MailSecurity.TLS:
             return smtplib.SMTP_SSL(host, port, timeout=timeout_s, context=trust(self._ca_file))
         return smtplib.SMTP(host, port, timeout=timeout_s)
+
+    def _sign_in(self, server: smtplib.SMTP, user: str, password: str) -> None:
+        try:
+            server.login(user, password)
+        except UnicodeError:
+            # Not "from": the cause holds what could not be encoded.
+            told = f"{self._server} cannot be told user and password: one of them has a character that is not ASCII."
+            raise DeliveryFailed(told, hint="Check email.user and email.password.") from None
 
     @contextmanager
     def _in_our_words(self) -> Iterator[None]:
@@ -122,6 +133,10 @@ class EmailChannel:
             raise DeliveryFailed(told, hint=_HOST_HINT, retryable=error.smtp_code < 500) from None
         except (smtplib.SMTPException, OSError) as error:
             raise self._unreachable(error) from None
+        except (MessageError, ValueError, LookupError) as error:
+            # Only the kind: an address may hold anything.
+            told = f"The settings make no mail that {self._server} could take ({type(error).__name__})."
+            raise DeliveryFailed(told, hint=_SETTINGS_HINT) from None
 
     def _unreachable(self, error: Exception) -> DeliveryFailed | ConfigurationError:
         words = getattr(error, "strerror", "") or str(error) or type(error).__name__

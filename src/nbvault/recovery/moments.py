@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from nbvault.clock import iso, parse_iso
+from nbvault.clock import iso, parse_given
 from nbvault.errors import ConfigurationError
 from nbvault.gitstore.conclude import DAILY, scan_started
 from nbvault.gitstore.reader import commit_info, log, resolve
@@ -53,10 +53,10 @@ def parse_time(text: str) -> datetime:
         ConfigurationError: it is none.
     """
     try:
-        time = parse_iso(text)
+        time = parse_given(text)
     except ValueError as error:
         raise ConfigurationError(f"{text!r} is no time.", hint=_FORMS) from error
-    if _DATE.fullmatch(text):
+    if _DATE.fullmatch(text.strip()):
         return time + timedelta(days=1, milliseconds=-1)
     # Commits know whole seconds only: the time that `history` tells must include the session that began in it.
     return time if time.microsecond else time + timedelta(milliseconds=999)

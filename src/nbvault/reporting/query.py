@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from fnmatch import fnmatchcase
 from typing import Any
 
-from nbvault.clock import iso, parse_iso
+from nbvault.clock import iso, parse_given
 from nbvault.errors import ConfigurationError
 from nbvault.model import Person
 from nbvault.recovery.moments import parse_time
@@ -116,7 +116,7 @@ def time_given(text: str, *, now: datetime, end: bool) -> datetime:
     if word in ("today", "yesterday"):
         word = f"{now.astimezone(timezone.utc) - timedelta(days=word == 'yesterday'):%Y-%m-%d}"
     try:
-        return parse_time(word.upper()) if end else parse_iso(word.upper())
+        return parse_time(word.upper()) if end else parse_given(word.upper())
     except (ConfigurationError, ValueError) as error:
         raise ConfigurationError(f"{text!r} is no time.", hint=_FORMS) from error
 

@@ -14,7 +14,7 @@ from nbvault.settings.load import (
     without_settings,
     without_vendor_statistics,
 )
-from nbvault.settings.secret import Context, Secret, SecretStore
+from nbvault.settings.secret import Context, Secret, SecretStore, is_one_line
 from nbvault.settings.sections import (
     AlertsSection,
     AzureSection,
@@ -79,6 +79,7 @@ __all__ = [
     "debug_wanted",
     "environment_with",
     "is_loopback",
+    "is_one_line",
     "load_settings",
     "named",
     "without_settings",

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -48,7 +48,7 @@ def _optional_path(value: object, info: ValidationInfo) -> object:
 def _https(value: object) -> object:
     if not isinstance(value, str):
         return value
-    parts = urlsplit(value)
+    parts = split_address(value)
     if parts.scheme != "https" or not parts.hostname or parts.username is not None:
         raise ValueError("must be an address that begins with https://")
     return value.rstrip("/")
@@ -61,7 +61,7 @@ def _web_address(value: object) -> object:
         found = checked_host(value)
     except ValueError:
         raise ValueError("must be an address that begins with https:// (http:// only on this machine itself)") from None
-    return found + urlsplit(value if "://" in value else f"https://{value}").path.rstrip("/")
+    return found + split_address(value if "://" in value else f"https://{value}").path.rstrip("/")
 
 
 def _networks(value: object) -> object:
@@ -74,12 +74,26 @@ def _networks(value: object) -> object:
 
 
 def _vault_address(value: object) -> object:
-    if isinstance(value, str) and "{vault}" not in value and not is_loopback(urlsplit(value).hostname or ""):
+    if isinstance(value, str) and "{vault}" not in value and not is_loopback(split_address(value).hostname or ""):
         raise ValueError("must hold {vault} where the vault's name is to be, as in https://{vault}.vault.azure.net")
     if isinstance(value, str):
         _https(value.replace("{vault}", "vault"))
         return value.rstrip("/")
     return value
+
+
+def split_address(text: str) -> SplitResult:
+    """What `urlsplit` makes of an address, whose own errors quote what may be a token in the wrong place.
+
+    Raises:
+        ValueError: it cannot be taken apart, or its port is no number.
+    """
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("must be an address of a server and, if need be, a port, such as https://name:443") from None
+    return parts
 
 
 def is_loopback(host: str) -> bool:
@@ -93,14 +107,13 @@ def checked_host(text: str) -> str:
     Raises:
         ValueError: no address, one with credentials in it, or plain HTTP to another machine.
     """
-    parts = urlsplit(text.strip() if "://" in text else "https://" + text.strip())
+    parts = split_address(text.strip() if "://" in text else "https://" + text.strip())
     if not parts.hostname or parts.scheme not in {"https", "http"} or re.search(r"\s", parts.netloc):
         raise ValueError("must be an address such as https://adb-1234567890123456.7.azuredatabricks.net")
     if parts.username is not None or parts.password is not None:
         raise ValueError('must not hold credentials; use workspace.token = "env:NAME"')
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("must begin with https://; plain HTTP is only for this machine itself")
-    _ = parts.port  # a bad port raises ValueError here
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
@@ -133,7 +146,7 @@ def _remote(value: object, info: ValidationInfo) -> object:
     if "://" not in value:
         is_scp = re.match(r"[^/\\:]{2,}:", value)
         return value if is_scp else str((_context(info).base / Path(value).expanduser()).resolve())
-    parts = urlsplit(value)
+    parts = split_address(value)
     if parts.password is not None or (parts.username and looks_secret(parts.username)):
         raise ValueError('must not hold a password or token; use vault.token = "env:NAME"')
     if parts.scheme not in {"https", "ssh", "git+ssh", "file"} and not is_loopback(parts.hostname or ""):
@@ -155,7 +168,7 @@ def _state_url(value: object, info: ValidationInfo) -> object:
             if not local or local == ":memory:"
             else f"{scheme}:///{(_context(info).base / local).resolve()}{mark}{query}"
         )
-    parts = urlsplit(value)
+    parts = split_address(value)
     options = parse_qsl(parts.query)
     if parts.password is not None or any(
         name in {"password", "access_token"} or looks_secret(v) for name, v in options

@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol
 from nbvault.errors import AuthenticationError, ConfigurationError
 
 _SECRET_LIKE = re.compile(r"(dapi|dkea|dose|ghp_|github_pat_|glpat-|eyJ)|(?=.*\d)(?=.*[a-z])[A-Za-z0-9]{32,}$")
+# No header and no URL can hold them; and two lines are two secrets, of which nobody knows which is meant.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _FORMS = {
     "env": (re.compile(r"\w+"), "must name a variable after env:"),
     "file": (re.compile(r".+"), "must name a file after file:"),
@@ -25,6 +27,11 @@ _KINDS = "env:NAME, file:PATH, databricks:SCOPE/KEY or keyvault:VAULT/NAME"
 def looks_secret(text: str) -> bool:
     """Whether a text has the form of a token rather than of a name."""
     return _SECRET_LIKE.match(text) is not None
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text has no control characters, so that it can be a header."""
+    return _CONTROL.search(text) is None
 
 
 class SecretStore(Protocol):
@@ -86,7 +93,8 @@ class Secret:
         """The secret now. May block where it is in a store.
 
         Raises:
-            AuthenticationError: the variable, file or store's entry is missing or empty; the hint names it.
+            AuthenticationError: the variable, file or store's entry is missing or empty, or has more than one line; the
+                text names it.
         """
         if self._scheme == "env":
             value = self._context.environment.get(self._name, "").strip()
@@ -99,6 +107,11 @@ class Secret:
             raise AuthenticationError(
                 f"The secret {self.reference} is missing or empty.",
                 hint=hints.get(self._scheme, "Put the secret there."),
+            )
+        if not is_one_line(value):
+            raise AuthenticationError(
+                f"The secret {self.reference} has a line break or another control character inside.",
+                hint="Put the secret there again, as one line.",
             )
         return value
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from email import headerregistry
+from email.errors import MessageError
 from enum import Enum
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
 from nbvault.alarms import ChannelName, Trouble
-from nbvault.settings.checks import is_loopback
+from nbvault.settings.checks import is_loopback, split_address
 
 _MAILBOX = re.compile(r"[^\s@,<>\"]+@[^\s@,<>\"]+")
 
@@ -21,7 +22,7 @@ def _address(value: object) -> object:
     """An HTTPS address; plain HTTP only for this machine itself."""
     if not isinstance(value, str):
         return value
-    parts = urlsplit(value)
+    parts = split_address(value)
     plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not plain and (parts.scheme != "https" or not parts.hostname or parts.username is not None):
         raise ValueError("must be an address that begins with https://")
@@ -35,15 +36,23 @@ def _mail_host(value: object) -> object:
 
 
 def _mailbox(value: object) -> object:
-    if isinstance(value, str) and value and not _MAILBOX.fullmatch(value):
+    if isinstance(value, str) and value and not _is_mailbox(value):
         raise ValueError("must be an e-mail address, such as backup@example.com")
     return value
+
+
+def _is_mailbox(text: str) -> bool:
+    """Whether a mail can be written to it, as Python's own makers of mail see it."""
+    try:
+        return _MAILBOX.fullmatch(text) is not None and headerregistry.Address(addr_spec=text).addr_spec == text
+    except (MessageError, ValueError, LookupError):
+        return False
 
 
 def _mailboxes(value: object) -> object:
     if isinstance(value, (list, tuple)):
         for each in value:
-            _mailbox(each)
+            _mailbox(each or "nobody")
     return value
 
 

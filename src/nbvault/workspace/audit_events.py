@@ -52,7 +52,7 @@ def act_of(row: Mapping[str, Any]) -> Act | None:
         return None
     path, target = _places(action, params)
     number = str(params.get("notebookId") or "0")
-    object_id = int(number) if number.isascii() and number.isdigit() else 0
+    object_id = int(number) if _is_number(number) else 0
     return Act(at_ms, actor, action, object_id, path, target) if object_id or path else None
 
 
@@ -79,16 +79,18 @@ def _actor(row: Mapping[str, Any]) -> str:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     if isinstance(value, str) and value.startswith("{"):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
+        value = _json(value)
     return value if isinstance(value, Mapping) else {}
+
+
+def _is_number(text: str) -> bool:
+    # Python refuses to read thousands of digits.
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 def _time(value: Any) -> int | None:
     text = str(value if value is not None else "").strip()
-    if text.isascii() and text.isdigit():
+    if _is_number(text):
         return int(text)
     try:
         moment = parse_iso(text)
@@ -176,6 +178,9 @@ def read_export(file: Path) -> Iterator[Act]:
         ConfigurationError: it cannot be read.
     """
     try:
+        if file.exists() and not file.is_file():
+            # Who opens a pipe waits until somebody writes into it, perhaps for ever.
+            raise OSError("it is no file")
         with file.open(encoding="utf-8-sig", errors="replace", newline="") as opened:
             rows: Iterable[Any] = csv.DictReader(opened) if file.suffix.lower() == ".csv" else map(_json, opened)
             for row in rows:
@@ -191,7 +196,7 @@ def read_export(file: Path) -> Iterator[Act]:
 def _json(line: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
