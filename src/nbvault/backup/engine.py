@@ -14,7 +14,7 @@ from nbvault.backup.ending import Ending, ended_badly, ended_well
 from nbvault.backup.freezing import looks_of
 from nbvault.backup.held_back import HeldBack
 from nbvault.backup.ledger import Ledger
-from nbvault.backup.plan import Plan, Planner, contested_names, displaced
+from nbvault.backup.plan import Plan, Planner, contested_names
 from nbvault.backup.plan import Vault as PlannedVault
 from nbvault.backup.problems import failures
 from nbvault.backup.sessions import SessionHistory
@@ -276,8 +276,6 @@ class GitSyncEngine:
         return Distrust(self._options.full, self._settings.recheck_days, self._slice, failed, weekly)
 
     def _judge(self, findings: Findings, accepted: frozenset[int], *, trusted: bool) -> Verdict:
-        ledger = self._current_survey().ledger
-        replaced = displaced(ledger, self._vault.meta.rows.values())
         verdict = judge_deletions(
             findings.candidates,
             root=self._settings.root,
@@ -285,10 +283,10 @@ class GitSyncEngine:
             deletion_limit=self._settings.deletion_limit,
             trusted=trusted or self._settings.trust_deletions,
             accepted=accepted,
-            replaced=frozenset(row.object_id for row in replaced),
+            replaced=frozenset(row.object_id for row in findings.replaced),
             root_is_empty=findings.root_is_empty,
         )
-        return verdict.with_deleted(replaced)
+        return verdict.with_deleted(findings.replaced)
 
     def _plan(self, planner: Planner, ledger: Ledger, verdict: Verdict) -> Plan:
         plan = planner.plan(list(ledger.outcomes.values()), deletions=verdict.deleted)
@@ -400,11 +398,6 @@ class GitSyncEngine:
             secrets=self._held_back.secrets,
             left_behind=self._history.unfinished(self._lease.left_behind if self._lease else ""),
         )
-
-    def _current_survey(self) -> Survey:
-        if self._survey is None:
-            raise VerificationError("There is no survey to judge.")
-        return self._survey
 
     def _now(self) -> datetime:
         return self._around.clock.now()

@@ -48,11 +48,12 @@ class Knowledge:
 
 @dataclass(slots=True)
 class Findings:
-    """What a survey found."""
+    """What a survey found. `replaced` are the rows at whose path another notebook was saved (`plan.displaced`)."""
 
     candidates: list[Missing] = field(default_factory=list)
     carried: list[Missing] = field(default_factory=list)
     unproven: list[Missing] = field(default_factory=list)
+    replaced: list[Row] = field(default_factory=list)
     out_of_scope: int = 0
     archived: int = 0
     root_is_empty: bool = False
@@ -298,7 +299,7 @@ class Survey:
         proven: set[int] = set()
         for _ in range(ROUNDS):
             # One in whose place another was saved may have moved since it was listed, to where we had looked before.
-            displaced(self.ledger, self._knowledge.rows.values())
+            replaced = self._displaced()
             doubtful = [m for m in self._missing() if _is_candidate(m) and m.row.object_id not in proven]
             witnesses = self._lost | {m.witness for m in doubtful}
             if not witnesses:
@@ -311,7 +312,13 @@ class Survey:
             await self._again(self.scanner.listed_before(moment))
             still = {m.row.object_id for m in self._missing() if _is_candidate(m)}
             proven |= still & {m.row.object_id for m in doubtful}
-        return self._findings(proven)
+        else:
+            self._refuse_unproven(proven)
+            replaced = self._displaced()
+        return self._findings(proven, replaced)
+
+    def _displaced(self) -> list[Row]:
+        return displaced(self.ledger, self._knowledge.rows.values())
 
     def _missing(self) -> list[Missing]:
         rows = self._knowledge.rows
@@ -325,14 +332,13 @@ class Survey:
 
     def _refuse_unproven(self, proven: set[int]) -> None:
         """What came to the place of one that is not proven gone waits for the next session: it is no proof."""
-        displaced(self.ledger, self._knowledge.rows.values())
+        self._displaced()
         doubtful = {m.row.path for m in self._missing() if _is_candidate(m) and m.row.object_id not in proven}
         for outcome in [o for o in self.ledger.in_state(State.SAVED) if o.row is None and o.listed.path in doubtful]:
             outcome.state = State.FAILED
             outcome.reason = "the notebook that was at its path may only have moved: the workspace kept changing"
 
-    def _findings(self, proven: set[int]) -> Findings:
-        self._refuse_unproven(proven)
+    def _findings(self, proven: set[int], replaced: list[Row]) -> Findings:
         missing = self._missing()
         failed = self.ledger.in_state(State.FAILED)
         # The new notebook at its path could not be saved: until then the old content is what there is.
@@ -348,6 +354,7 @@ class Survey:
             candidates=candidates,
             carried=carried,
             unproven=unproven,
+            replaced=replaced,
             archived=archived,
             out_of_scope=len(beside) + self.ledger.skipped_out_of_scope,
             root_is_empty=self.ledger.listed == 0 and len(self.scanner.folders) == 1,
