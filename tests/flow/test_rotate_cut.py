@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 
 from audit.tampering import edited, rewrite
 from flow.places import git
-from flow.test_rotate import elsewhere, rotate
+from flow.test_rotate import command, elsewhere, rotate
 from nbvault.auditing import accept_trail, verify_trail
 from nbvault.gitstore.epochs import Epoch, Force, Lineage, dump
 from nbvault.rotation import run_rotate
+from nbvault.state.store import StateManager
 from nbvault_emulator.testing import Emulator
 from recovery.places import HEAD, ROOT, Desk
 
@@ -84,6 +86,47 @@ def test_what_is_changed_in_the_third_epoch_is_found(desk: Desk, tmp_path: Path)
     assert verify_trail(elsewhere(desk, tmp_path / "before").settings, full=True).exit_code == 0
     rewrite(desk.emulator.git_dir / "third.git", edited)
     assert verify_trail(elsewhere(desk, tmp_path / "after").settings, full=True).exit_code == 8
+
+
+@pytest.mark.parametrize("at", [AFTER_ANNOUNCE, AFTER_READY])
+def test_an_unfinished_rotation_is_no_tampering(desk: Desk, tmp_path: Path, at: str) -> None:
+    """A machine that is set to the new repository too early is told so, and nothing else."""
+    url = desk.emulator.repository("next")
+    cut_off(desk, url, at=at)
+    (tmp_path / "other").mkdir()
+    for file in desk.folder.glob("nbvault.db*"):
+        shutil.copy(file, tmp_path / "other")
+    other = elsewhere(desk, tmp_path / "other", remote=url)
+    for words in (["sync"], ["audit", "verify"], ["audit", "verify", "--full"], ["state", "rebuild"]):
+        code, out, err = command(other, *words)
+        told = out.decode() + err
+        assert (code, "The rotation into this vault has not ended" in told, "audit trail" in told) == (
+            7,
+            True,
+            False,
+        ), told
+    with StateManager(other.settings.state.connection_url()) as state:
+        assert len(state.audit_heads()) == 1
+    _, out, _ = command(other, "status")
+    assert ("Epoch 2: since" in out.decode(), "Epoch 2: not known to be in force" in out.decode()) == (False, True)
+    assert "other sessions or people wrote" not in out.decode()
+
+
+@pytest.mark.parametrize("knows", ["everything", "nothing", "the old vault only"])
+def test_status_between_rotation_and_session(desk: Desk, tmp_path: Path, knows: str) -> None:
+    """That the rotation began the new main branch is told as that, and after the next session not any more."""
+    (tmp_path / "other").mkdir()
+    here = desk if knows == "everything" else elsewhere(desk, tmp_path / "other")
+    if knows == "the old vault only":
+        assert command(here, "sync")[0] == 0
+    rotate(desk, "next")
+    here.remote = desk.remote
+    code, out, _ = command(here, "status")
+    told = out.decode()
+    assert (code, "has ended there yet" in told, "people wrote" in told) == (0, True, False), told
+    assert command(here, "sync")[0] == 0
+    told = command(here, "status")[1].decode()
+    assert ("ended there yet" in told, "people wrote" in told) == (False, False), told
 
 
 def test_the_next_epoch_begins_with_what_was_accepted(desk: Desk, tmp_path: Path) -> None:

@@ -268,6 +268,16 @@ class Past:
         found = self._vault.meta
         if found.successor:
             raise ended(found.successor, trusted=self.trusts(found.successor.remote))
+        self.refuse_unless_begun()
+
+    def refuse_unless_begun(self) -> None:
+        """What a rotation that has not ended has made so far counts for nobody; one that has ended is good to read.
+
+        Raises:
+            ConfigurationError: names the vault that is in force.
+            NbvaultError: the epoch before cannot be asked whether this one follows it.
+        """
+        found = self._vault.meta
         if found.lineage.state is Force.BEGUN:
             return
         last = found.lineage.earlier[-1]
