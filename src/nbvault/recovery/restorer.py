@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from nbvault.clock import Clock, iso
-from nbvault.errors import ConfigurationError, LockedError, VaultError
+from nbvault.errors import ConfigurationError, LockedError, NoRepository, VaultError
 from nbvault.gitstore.blobs import BlobReader
 from nbvault.gitstore.epochs import Epoch
 from nbvault.gitstore.lease import Holder
@@ -293,7 +293,11 @@ class Restorer:
         if restore not in self.branch.ids():
             past = self.vault.past
             for epoch in past.epochs:
-                branch = self.branch.of_epoch(past.remote_of(epoch))
+                remote = past.remote_of(epoch)
+                try:
+                    branch = self.branch.of_epoch(remote)
+                except NoRepository as error:
+                    raise past.explained(epoch, error) from error
                 if restore in branch.ids():
                     return _Place(branch, epoch)
                 others += branch.ids()
