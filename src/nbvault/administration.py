@@ -12,13 +12,13 @@ from nbvault.backup.problems import accepted
 from nbvault.backup.sessions import SessionHistory, growth_of
 from nbvault.clock import Clock, SystemClock, parse_iso
 from nbvault.errors import ConfigurationError, NbvaultError, StateError
-from nbvault.gitstore import meta, publish
+from nbvault.gitstore import conclude, meta, publish
 from nbvault.gitstore.blobs import BlobReader
 from nbvault.gitstore.epochs import Lineage, Successor
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.meta import MetaDraft, Record, read_records
 from nbvault.gitstore.process import is_alive, this_process
-from nbvault.gitstore.reader import resolve
+from nbvault.gitstore.reader import commit_info, resolve
 from nbvault.gitstore.remote import PushRef, Remote
 from nbvault.gitstore.upkeep import RepositorySize, sizes
 from nbvault.gitstore.vault import Vault
@@ -43,11 +43,16 @@ DRILL = "drill"
 
 @dataclass(frozen=True, slots=True)
 class RemoteHealth:
-    """Whether the remote answers; `head` is its tip of the main branch, `detail` why it does not answer."""
+    """Whether the remote answers; `head` is its tip of the main branch, `detail` why it does not answer.
+
+    `name` is the remote as it is configured. `rotated`: it is known that a rotation put that tip there.
+    """
 
     reachable: bool
     head: str = ""
     detail: str = ""
+    name: str = ""
+    rotated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,7 @@ def look_at(settings: Settings, *, clock: Clock | None = None) -> Health:
             index = _from_vault(settings, vault, remote, notes)
             sessions, problems, audit = tuple(reversed(index.sessions)), index.problems, index.audit
             source = "vault" if sessions else ""
+        remote = replace(remote, name=str(settings.vault.remote), rotated=_is_rotated(vault, remote.head))
         local = sizes(vault.git)
         measures, frozen = _from_records(vault, notes, fetching=remote.reachable)
         lineage, successor = vault.known_epochs()
@@ -207,6 +213,11 @@ def _probe(settings: Settings, vault: Vault) -> RemoteHealth:
     return RemoteHealth(reachable=True, head=refs.get(vault.main_ref, ""))
 
 
+def _is_rotated(vault: Vault, head: str) -> bool:
+    """Whether a tip of the main branch is what an epoch began with; False also where it is not here."""
+    return bool(head) and vault.have(head) and conclude.EPOCH in commit_info(vault.git, head).trailers
+
+
 def _from_vault(settings: Settings, vault: Vault, remote: RemoteHealth, notes: list[str]) -> Index:
     try:
         if remote.reachable:
@@ -284,10 +295,12 @@ def rebuild_state(settings: Settings, *, clock: Clock | None = None) -> Index:
 
     Raises:
         StateError: the store cannot be written; it is as it was.
+        ConfigurationError: the rotation into this vault has not ended.
         NbvaultError: the vault cannot be read.
     """
     with opened_vault(settings) as vault:
         vault.refresh()
+        vault.past.refuse_unless_begun()
         index = read_index(settings, vault)
     with StateManager(settings.state.connection_url()) as state:
         head = index.trail.head((clock or SystemClock()).now())

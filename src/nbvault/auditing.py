@@ -142,7 +142,7 @@ def verify_trail(
         by: Who asks.
 
     Raises:
-        ConfigurationError: ``head`` is none.
+        ConfigurationError: ``head`` is none, or the rotation into this vault has not ended.
         NbvaultError: vault or state store cannot be read; nothing is known of them.
     """
     clock = clock or SystemClock()
@@ -166,6 +166,7 @@ def _look(vault: Vault, state: StateManager, told: tuple[int, str] | None, *, fu
         trail = read_trail(vault)
     except VaultError as error:
         return _verification(Trail(), state, heads, [Fault("chain", 0, error.message)], now=now)
+    vault.past.refuse_unless_begun()
     faults = chain_faults(trail, heads, _history(vault, trail, heads))
     notes: list[str] = []
     if full and trail.commit:

@@ -4,6 +4,7 @@
 
     NbvaultError                        1
     |-- ConfigurationError              7   wrong settings or usage, a root or remote that is not there
+    |   `-- NoRepository                7   there is no Git repository at an address
     |-- AuthenticationError             6   the workspace or the remote refused the credentials
     |-- LockedError                     5   another session holds the lease
     |-- VerificationError               8   what was read back is not what was written
@@ -46,6 +47,10 @@ class ConfigurationError(NbvaultError):
     """The configuration, the command line, or something that they name is wrong."""
 
     exit_code = 7
+
+
+class NoRepository(ConfigurationError):
+    """There is no Git repository at an address, or none that we may see."""
 
 
 class AuthenticationError(NbvaultError):

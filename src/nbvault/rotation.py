@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +17,14 @@ from nbvault.gitstore.epochs import may_be_asked
 from nbvault.gitstore.lease import Lease
 from nbvault.gitstore.lineage import ended
 from nbvault.gitstore.remote import remote_url
-from nbvault.gitstore.restores import opened_restores
+from nbvault.gitstore.restores import RECEIPT, opened_restores
 from nbvault.gitstore.rotation import Making, NextEpoch
 from nbvault.gitstore.vault import Vault
 from nbvault.ids import new_id
 from nbvault.model import Person
 from nbvault.opening import opened_vault
+from nbvault.recovery.aftermath import unsettled
+from nbvault.recovery.receipt import Status
 from nbvault.settings import Settings
 from nbvault.state.store import AuditEvent, StateManager
 from nbvault.wiring import lease_of
@@ -104,6 +107,7 @@ def run_rotate(
         if vault.meta.successor:
             return _already(vault, nearby, making, url)
         plan = _plan(vault, nearby, url, clock=clock)
+        _tell_interrupted_restores(vault, say=say, clock=clock)
         if dry_run:
             return plan
         agree(plan)
@@ -186,6 +190,24 @@ def _refuse_open_restores(vault: Vault, *, clock: Clock) -> None:
                 f"Restore {found[0]} has not ended.",
                 hint=f"Finish it: `nbvault restore --resume {found[0]}`, or close it: "
                 f"`nbvault restore --abandon {found[0]}`.",
+            )
+
+
+def _tell_interrupted_restores(vault: Vault, *, say: Callable[[str], None], clock: Clock) -> None:
+    """Only said: one that cannot be finished, for its workspace is gone, must not keep the vault where it is."""
+    with opened_restores(vault, clock=clock) as branch:
+        receipts = {each: files[RECEIPT] for each, files in branch.records_of(branch.ids()).items() if RECEIPT in files}
+        try:
+            content = branch.read(list(receipts.values()))
+        except NbvaultError as error:
+            say(f"How restores ended cannot be seen: {error}")
+            return
+    wrong = unsettled({each: json.loads(content[oid]) for each, oid in receipts.items()})
+    for restore, receipt in sorted(wrong.items()):
+        if receipt["status"] == Status.INTERRUPTED.value:
+            say(
+                f"Restore {restore} by {receipt['by']} was interrupted. After the rotation it can be undone, but not "
+                f"finished any more; now `nbvault restore --resume {restore}` finishes it."
             )
 
 

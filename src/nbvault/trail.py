@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from nbvault.auth import AuthEvent
 from nbvault.clock import Clock
 from nbvault.errors import NbvaultError, StateError, VaultError
+from nbvault.gitstore.epochs import Force
 from nbvault.gitstore.meta import BRANCH, Record
 from nbvault.gitstore.reader import ls_tree
 from nbvault.gitstore.trail import audit_lines
@@ -45,9 +46,13 @@ def read_trail(vault: Vault) -> Trail:
 def follow(vault: Vault, state: StateManager, *, clock: Clock) -> list[Fault]:
     """Bring the index up to what the remote has confirmed; a trail that contradicts what was seen is told, not taken.
 
+    A vault that has not begun has no trail yet: what is there may be made anew.
+
     Raises:
         NbvaultError: vault or state store cannot be read or written.
     """
+    if vault.meta.lineage.state is not Force.BEGUN:
+        return []
     trail = read_trail(vault)
     if faults := chain_faults(trail, state.audit_heads()):
         return faults
@@ -61,6 +66,8 @@ def broken(vault: Vault, state: StateManager) -> str:
     Raises:
         NbvaultError: vault or state store cannot be read.
     """
+    if vault.meta.lineage.state is not Force.BEGUN:
+        return ""
     heads = state.audit_heads()
     try:
         trail = read_trail(vault)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import sqlite3
 import string
-import subprocess
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from audit.tampering import edited, rewrite
 from flow.places import Machine, Quiet, git, server_of
 from nbvault.administration import rebuild_state
 from nbvault.auditing import accept_trail, last_head, list_events, verify_trail
@@ -26,7 +25,6 @@ from nbvault.settings import load_settings
 from nbvault.state.store import AuditEvent, StateManager
 from nbvault.trail import read_trail
 from nbvault.wiring import run_sync
-from nbvault_emulator.testing import Emulator
 
 T0 = datetime(2026, 11, 21, 2, 0, tzinfo=timezone.utc)
 COLUMNS = ("seq", "at", "actor", "action", "object", "result", "detail")
@@ -235,48 +233,11 @@ def test_verify_finds_it_and_a_session_does_not_hide_it(machine: Machine, statem
 # --- the vault -----------------------------------------------------------------------------------------------------
 
 
-def rewrite(emulator: Emulator, change: Callable[[list[bytes]], list[bytes]], *, parents: str = "") -> None:
-    """Give the meta branch a tip in which the trail is changed: on top of what is there, or instead of it."""
-    server = server_of(emulator)
-    listed = git(server, "ls-tree", "-r", "nbvault/meta").decode().splitlines()
-    place = next(number for number, line in enumerate(listed) if "records/audit-" in line)
-    path = listed[place].split("\t")[1]
-    lines = change(git(server, "show", f"nbvault/meta:{path}").splitlines(keepends=True))
-    blob = git(server, "hash-object", "-w", "--stdin", stdin=b"".join(lines)).decode().strip()
-    listed[place] = f"100644 blob {blob}\t{path}"
-    index = {"GIT_INDEX_FILE": str(server / "tampering")}
-
-    def run(*command: str, stdin: str = "") -> str:
-        done = subprocess.run(
-            ["git", "-C", str(server), "-c", "user.name=m", "-c", "user.email=m@x", *command],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=True,
-            env={**os.environ, **index},
-        )
-        return done.stdout.strip()
-
-    run("read-tree", "--empty")
-    run("update-index", "--index-info", stdin="\n".join([*listed, ""]))
-    tree = run("write-tree")
-    message = git(server, "log", "-1", "--format=%B", "nbvault/meta").decode()
-    old = git(server, "log", "-1", "--format=%P", "nbvault/meta").decode().split()
-    tip = git(server, "rev-parse", "nbvault/meta").decode().strip()
-    above = {"on top": [tip, old[1]], "instead": old}[parents or "on top"]
-    commit = run("commit-tree", tree, *(word for parent in above for word in ("-p", parent)), stdin=message)
-    git(server, "update-ref", "refs/heads/nbvault/meta", commit)
-
-
-def _edited(lines: list[bytes]) -> list[bytes]:
-    return [lines[0].replace(b'"ok"', b'"refused"'), *lines[1:]]
-
-
 @pytest.mark.parametrize("parents", ["on top", "instead"])
 @pytest.mark.parametrize(
     "change",
     [
-        _edited,
+        edited,
         lambda lines: lines[1:],
         lambda lines: lines[:-1],
         lambda lines: [lines[0], *lines],
@@ -291,7 +252,7 @@ def test_a_trail_changed_in_the_vault_is_found(
 ) -> None:
     """A push that edits, drops, doubles or moves lines, with force or without: 8, and the index stays as it was."""
     before = raw(machine)
-    rewrite(machine.emulator, change, parents=parents)
+    rewrite(server_of(machine.emulator), change, parents=parents)
     found = verify_trail(machine.settings())
     assert (found.exit_code, {fault.where for fault in found.faults} & {"chain"}) == (8, {"chain"})
     assert raw(machine) == before
@@ -299,7 +260,7 @@ def test_a_trail_changed_in_the_vault_is_found(
 
 def test_a_branch_rewritten_with_the_same_trail_is_found(machine: Machine) -> None:
     """Also where every line is as it was: the commit that was seen is no longer in the branch."""
-    rewrite(machine.emulator, list, parents="instead")
+    rewrite(server_of(machine.emulator), list, parents="instead")
     server = server_of(machine.emulator)
     commit = git(server, "commit-tree", "nbvault/meta^{tree}", "-p", "nbvault/meta~1", stdin=b"other").decode().strip()
     git(server, "update-ref", "refs/heads/nbvault/meta", commit)
@@ -313,7 +274,7 @@ def test_a_changed_trail_is_found_on_a_machine_that_saw_nothing(machine: Machine
     head = str(last_head(machine.settings()))
     other = Machine(tmp_path / "other", machine.emulator)
     assert verify_trail(other.settings(), head=head, full=True).exit_code == 0
-    rewrite(machine.emulator, _edited)
+    rewrite(server_of(machine.emulator), edited)
     fresh = Machine(tmp_path / "fresh", machine.emulator)
     assert verify_trail(fresh.settings()).exit_code == 0
     assert verify_trail(fresh.settings(), full=True).exit_code == 8
@@ -323,7 +284,7 @@ def test_a_changed_trail_is_found_on_a_machine_that_saw_nothing(machine: Machine
 def test_a_session_tells_of_a_changed_trail(machine: Machine) -> None:
     """The next session says so, and takes nothing of it into the index, which still knows what was there."""
     before = raw(machine)
-    rewrite(machine.emulator, _edited)
+    rewrite(server_of(machine.emulator), edited)
     screen = Quiet()
     assert run_sync(machine.settings(), SyncOptions(), screen).exit_code == 0
     assert [stage for stage in screen.stages if "audit verify" in stage]
@@ -333,7 +294,7 @@ def test_a_session_tells_of_a_changed_trail(machine: Machine) -> None:
 def test_a_trail_that_is_explained_can_be_accepted(machine: Machine) -> None:
     """Somebody who knows why accepts it: verify is content again, and the vault says who, and what was seen before."""
     head = str(last_head(machine.settings()))
-    rewrite(machine.emulator, _edited)
+    rewrite(server_of(machine.emulator), edited)
     with pytest.raises(ConfigurationError, match="for a reason"):
         accept_trail(machine.settings(), by="dana", reason=" ", say=print)
     accept_trail(machine.settings(), by="dana", reason="a secret was removed", say=print)

@@ -139,7 +139,12 @@ def test_an_epoch_that_is_gone(desk: Desk) -> None:
     assert (code, {each["text"] for each in json.loads(out)}) == (3, {"of the third day", "of the second day"})
     code, out, err = command(desk, "show", f"{ROOT}/a", "--at", desk.diary[0].at)
     assert (code, out) == (7, b"")
-    assert "There is no Git repository" in err
+    assert ("There is no Git repository" in err, "Epoch 1 of the vault (20" in err) == (True, True), err
+    for words in (["show", f"{ROOT}/a", "--at", desk.diary[0].at], ["blame", f"{ROOT}/a"], ["history", f"{ROOT}/a"]):
+        _, _, err = command(desk, *words)
+        assert ("Bring that repository back" in err, "vault.remote" in err) == (True, False), err
+    code, _, err = command(desk, "undo", "20261121T020000Z-aaaaaa", "--yes")
+    assert (code, "Bring that repository back" in err) == (7, True), err
     assert command(desk, "show", f"{ROOT}/a", "--at", desk.diary[1].at)[1].decode() == HEAD + "of the second day"
     assert command(desk, "diff", f"{ROOT}/a")[0] == 7
     desk.write("/a", "of the fourth day")

@@ -14,7 +14,7 @@ from nbvault.clock import SystemClock, iso
 from nbvault.model import State, Status
 
 if TYPE_CHECKING:
-    from nbvault.administration import Health
+    from nbvault.administration import Health, RemoteHealth
     from nbvault.state.store import AuditEvent, SessionRow
 
 SHOWN_PROBLEMS = 5
@@ -93,9 +93,12 @@ def _archived(health: Health) -> int:
 
 
 def _epochs_json(health: Health) -> list[dict[str, Any]]:
+    from nbvault.gitstore.epochs import Force
+
     lineage = health.lineage
+    since = lineage.at if lineage.state is Force.BEGUN else ""
     earlier = [{"epoch": e.epoch, "remote": e.remote, "since": e.since, "until": e.until} for e in lineage.earlier]
-    return [*earlier, {"epoch": lineage.epoch, "remote": None, "since": lineage.at or None, "until": None}]
+    return [*earlier, {"epoch": lineage.epoch, "remote": None, "since": since or None, "until": None}]
 
 
 def _drill_json(event: AuditEvent | None) -> dict[str, Any] | None:
@@ -167,12 +170,18 @@ def _when(at: datetime | None) -> str:
 
 
 def _tell_epochs(health: Health) -> None:
+    from nbvault.gitstore.epochs import Force
+
     if found := health.successor:
         output.say(f"This vault ended at {found.at}. It goes on at {shown(found.remote)}.", style="red")
     for epoch in health.lineage.earlier:
         output.say(f"Epoch {epoch.epoch}: {epoch.since[:10]} to {epoch.until[:10]}, at {shown(epoch.remote)}")
-    if health.lineage.earlier:
-        output.say(f"Epoch {health.lineage.epoch}: since {health.lineage.at[:10]}.")
+    lineage = health.lineage
+    if lineage.earlier and lineage.state is Force.BEGUN:
+        output.say(f"Epoch {lineage.epoch}: since {lineage.at[:10]}.")
+    elif lineage.earlier:
+        why = "the rotation into it had not ended when the vault was looked at last"
+        output.say(f"Epoch {lineage.epoch}: not known to be in force; {why}.", style="yellow")
 
 
 def _tell_protection(health: Health) -> None:
@@ -185,8 +194,22 @@ def _tell_protection(health: Health) -> None:
     if not remote.reachable:
         output.say(f"The remote does not answer now: {remote.detail}", style="red")
     elif protected and remote.head != protected.commit:
+        _tell_another_head(protected, remote)
+
+
+def _tell_another_head(protected: SessionRow, remote: RemoteHealth) -> None:
+    """A rotation puts what was protected into the new repository once more; only else has somebody written."""
+    head = remote.head or "nothing"
+    if remote.rotated:
+        output.say(f"The rotation began the remote's main with {head}; no session known here has ended there yet.")
+    elif protected.repo_id not in ("", remote.name):
         output.say(
-            f"The remote's main is now at {remote.head or 'nothing'}: other sessions or people wrote to it. "
+            f"That was saved to {shown(protected.repo_id)}, which is not vault.remote now. The remote's main is at "
+            f"{head}; no session known here has ended there yet."
+        )
+    else:
+        output.say(
+            f"The remote's main is now at {head}: other sessions or people wrote to it. "
             "'nbvault state rebuild' brings this list up to date."
         )
 

@@ -13,6 +13,7 @@ from nbvault.errors import (
     ConfigurationError,
     GitError,
     NbvaultError,
+    NoRepository,
     PushRefused,
     RemoteUnreachable,
 )
@@ -87,7 +88,7 @@ def remote_failure(url: str, stderr: str, *, pushing: bool = False, folder: Path
         return RemoteUnreachable(f"The remote {url} does not answer: {told}", hint="Check the network and try again.")
     if _NOT_THERE.search(stderr):
         hint = "Check vault.remote; the repository must exist, and an expired token can look like this, too."
-        return ConfigurationError(f"There is no Git repository at {url}: {told}", hint=hint)
+        return NoRepository(f"There is no Git repository at {url}: {told}", hint=hint)
     if pushing and _REFUSED.search(stderr):
         return PushRefused(f"The remote {url} refuses the push: {told}")
     return GitError(f"git failed with {url}: {told}")

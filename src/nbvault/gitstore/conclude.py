@@ -20,6 +20,8 @@ from nbvault.model import Counts, FileChange, Rename, Status
 MAIN = "refs/heads/main"
 DAILY = "refs/heads/backup/daily"
 SCAN_STARTED = "Nbvault-Scan-Started"
+EPOCH = "Nbvault-Epoch"
+"""The trailer of the commit with which the main branch of a later epoch begins."""
 RENAMES_IN_TRAILERS = 100
 
 ATTRIBUTES = b"# Notebooks are kept byte for byte.\n* -text\n"

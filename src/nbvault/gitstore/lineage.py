@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from nbvault.errors import ConfigurationError, NbvaultError, VaultError
+from nbvault.errors import ConfigurationError, NbvaultError, NoRepository, VaultError
 from nbvault.gitstore import conclude, meta
 from nbvault.gitstore.blobs import BlobReader, missing_objects
 from nbvault.gitstore.epochs import SUCCESSOR, Epoch, Force, Successor, load_successor, may_be_asked
@@ -166,7 +166,7 @@ class Past:
             with fetch_turn(git.repo):
                 remote.fetch([f"+{sha}:{ref}" for ref, sha in wanted.items()], unshallow=True)
         except NbvaultError as error:
-            self._away[epoch.epoch] = self._explained(epoch, error)
+            self._away[epoch.epoch] = self.explained(epoch, error)
             raise self._away[epoch.epoch] from error
 
     def remote_of(self, epoch: Epoch) -> Remote:
@@ -230,7 +230,7 @@ class Past:
         if not found:
             raise error
         for epoch in found:
-            self._away[epoch.epoch] = self._explained(epoch, error)
+            self._away[epoch.epoch] = self.explained(epoch, error)
 
     def _is_reached(self, epoch: Epoch) -> bool:
         try:
@@ -247,7 +247,14 @@ class Past:
         if error := self._away.get(epoch.epoch):
             raise error
 
-    def _explained(self, epoch: Epoch, error: NbvaultError) -> NbvaultError:
+    def explained(self, epoch: Epoch, error: NbvaultError) -> NbvaultError:
+        """An error of an earlier epoch's repository in words that do not send people to `vault.remote`."""
+        if isinstance(error, NoRepository):
+            return ConfigurationError(
+                f"Epoch {epoch.epoch} of the vault ({epoch.since[:10]} to {epoch.until[:10]}) cannot be read. "
+                f"{error.message}",
+                hint="Bring that repository back, from a clone if it is lost; an expired token can look like this.",
+            )
         if not any(words in error.message for words in ("not our ref", "unadvertised object")):
             return error
         return VaultError(
@@ -268,6 +275,16 @@ class Past:
         found = self._vault.meta
         if found.successor:
             raise ended(found.successor, trusted=self.trusts(found.successor.remote))
+        self.refuse_unless_begun()
+
+    def refuse_unless_begun(self) -> None:
+        """What a rotation that has not ended has made so far counts for nobody; one that has ended is good to read.
+
+        Raises:
+            ConfigurationError: names the vault that is in force.
+            NbvaultError: the epoch before cannot be asked whether this one follows it.
+        """
+        found = self._vault.meta
         if found.lineage.state is Force.BEGUN:
             return
         last = found.lineage.earlier[-1]
@@ -282,9 +299,12 @@ class Past:
         """What an epoch says at this moment of who follows it."""
         git, ref = self._vault.git, _ref(epoch, "meta")
         remote = self.remote_of(epoch)
-        with fetch_turn(git.repo):
-            shallow = (git.repo / "shallow").exists()
-            remote.fetch([f"+{meta.BRANCH}:{ref}"], depth=1 if shallow else None)
+        try:
+            with fetch_turn(git.repo):
+                shallow = (git.repo / "shallow").exists()
+                remote.fetch([f"+{meta.BRANCH}:{ref}"], depth=1 if shallow else None)
+        except NoRepository as error:
+            raise self.explained(epoch, error) from error
         files = {entry.path: entry.oid for entry in ls_tree(git, ref)}
         if SUCCESSOR not in files:
             return None

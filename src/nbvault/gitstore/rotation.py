@@ -196,7 +196,7 @@ class NextEpoch:
         there = self._refs.get(vault.main_ref, "")
         if not there or not self._is_main(there, content, composed, last.sha):
             self._ensure(composed)
-            message = f"{last.subject}\n\n{last.body.rstrip()}\nNbvault-Epoch: {self._meta.lineage.epoch}\n"
+            message = f"{last.subject}\n\n{last.body.rstrip()}\n{conclude.EPOCH}: {self._meta.lineage.epoch}\n"
             parents = [*([there] if there else []), content]
             tree = commit_info(self._git, composed.start).tree
             ref, at = vault.main_ref, last.committed_at

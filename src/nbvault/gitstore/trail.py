@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
+from nbvault.errors import VaultError
 from nbvault.gitstore.blobs import BlobReader
+from nbvault.gitstore.epochs import EPOCHS, Force, load_lineage
 from nbvault.gitstore.runner import Git
 
 _PREFIX = "records/audit-"
@@ -32,21 +35,58 @@ def meta_history(git: Git, tip: str) -> frozenset[str]:
 def rewritten(git: Git, tip: str, blobs: BlobReader) -> Iterator[tuple[str, str]]:
     """Each commit that did not only add lines to the end of a month of the trail, newest first, with the path.
 
-    Needs the commits and trees of the whole branch here; what blobs are missing is fetched in one batch.
+    A vault that follows another is judged from where it came into force: what a rotation had made ready before, and
+    made again when it was cut off, counted for nobody. Needs the commits and trees of the whole branch here; what blobs
+    are missing is fetched in one batch.
     """
-    shown = git.text("log", "--first-parent", "-m", "--raw", "--no-renames", "--no-abbrev", "--format=commit %H", tip)
-    changes: list[tuple[str, str, str, str]] = []
-    commit = ""
-    for line in shown.splitlines():
-        if line.startswith("commit "):
-            commit = line.removeprefix("commit ")
-        elif line.startswith(":") and line.partition("\t")[2].startswith(_PREFIX):
-            fields, _, path = line.partition("\t")
-            old, new = fields.split(" ")[2:4]
-            if old.strip("0"):
-                changes.append((commit, path, old, new))
-    oids = {oid for _, _, old, new in changes for oid in (old, new) if oid.strip("0")}
+    steps = _steps(git, tip)
+    oids = {oid for step in steps for each in step.files.values() for oid in each if oid.strip("0")}
     content = dict(blobs.read(oids))
-    for commit, path, old, new in changes:
-        if not content.get(new, b"").startswith(content[old]):
-            yield commit, path
+    for step in steps[: len(steps) - _not_in_force(steps, content)]:
+        for path, (old, new) in step.files.items():
+            if path != EPOCHS and old.strip("0") and not content.get(new, b"").startswith(content[old]):
+                yield step.commit, path
+
+
+class _Step(NamedTuple):
+    """A commit of the meta branch: the blobs of the trail's months and of the epochs before and after, by path."""
+
+    commit: str
+    files: dict[str, tuple[str, str]]
+
+
+def _steps(git: Git, tip: str) -> list[_Step]:
+    """Every commit of the meta branch, newest first."""
+    looks = ("--first-parent", "-m", "--root", "--raw", "--no-renames", "--no-abbrev", "--format=commit %H")
+    steps: list[_Step] = []
+    for line in git.text("log", *looks, tip).splitlines():
+        if line.startswith("commit "):
+            steps.append(_Step(line.removeprefix("commit "), {}))
+        elif line.startswith(":"):
+            fields, _, path = line.partition("\t")
+            if path == EPOCHS or path.startswith(_PREFIX):
+                old, new = fields.split(" ")[2:4]
+                steps[-1].files[path] = (old, new)
+    return steps
+
+
+def _not_in_force(steps: Sequence[_Step], content: Mapping[str, bytes]) -> int:
+    """How many commits, from the oldest on, were there before the vault came into force.
+
+    Only an unbroken row from the first commit on: what is put on top later, whatever it says of the epoch, is judged.
+    """
+    state = Force.BEGUN
+    for number, step in enumerate(reversed(steps)):
+        if EPOCHS in step.files:
+            state = _told(content.get(step.files[EPOCHS][1], b""))
+        if state is Force.BEGUN:
+            return number
+    return len(steps)
+
+
+def _told(data: bytes) -> Force:
+    """What is no lineage covers nothing."""
+    try:
+        return load_lineage(data).state
+    except VaultError:
+        return Force.BEGUN

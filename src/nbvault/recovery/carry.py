@@ -162,7 +162,7 @@ class Carrier:
     async def _end_in_time(self, stop: asyncio.Event, workspace: Workspace, saver: Saver) -> None:
         await stop.wait()
         saver.interrupt()
-        workspace.deadline = self.clock.monotonic() + FINISH_S
+        workspace.stop_by(self.clock.monotonic() + FINISH_S)
         asyncio.get_running_loop().call_later(FINISH_S, _stop_if, self.branch, saver)
 
     def _ended(self, prepared: Prepared, run: _Run) -> Receipt:

@@ -47,6 +47,9 @@ class Limited(Protocol):
 
     deadline: float | None
 
+    def stop_by(self, moment: float) -> None:
+        """Let no request last beyond a moment of ``clock.monotonic()``."""
+
 
 class Manner(NamedTuple):
     """How entries are treated.

@@ -318,8 +318,11 @@ def read_intents(branch: RestoreBranch, restores: Sequence[str]) -> list[Intent]
     return [load_intent(found[oid], name=f"{each}/{INTENT}") for each, oid in oids.items()]
 
 
-def read_record(branch: RestoreBranch, restore: str) -> Record:
+def read_record(branch: RestoreBranch, restore: str, *, earlier: Sequence[str] = ()) -> Record:
     """What the branch holds of a restore, without the pre-images themselves.
+
+    Args:
+        earlier: Restores of other branches, for whoever has mistyped a name.
 
     Raises:
         ConfigurationError: there is no such restore.
@@ -327,7 +330,7 @@ def read_record(branch: RestoreBranch, restore: str) -> Record:
     """
     files = branch.files(restore)
     if INTENT not in files:
-        known = branch.ids()[-3:]
+        known = sorted({*earlier, *branch.ids()})[-3:]
         hint = f"The last ones are {', '.join(known)}." if known else "There has been no restore yet."
         raise ConfigurationError(f"The vault knows no restore {restore!r}.", hint=hint)
     return _record(files, branch.read(_told_by(files)))

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from nbvault.clock import Clock, iso
-from nbvault.errors import ConfigurationError, LockedError, VaultError
+from nbvault.errors import ConfigurationError, LockedError, NoRepository, VaultError
 from nbvault.gitstore.blobs import BlobReader
+from nbvault.gitstore.epochs import Epoch
 from nbvault.gitstore.lease import Holder
 from nbvault.gitstore.restores import RECEIPT, RestoreBranch
 from nbvault.gitstore.upkeep import fetch_turn
@@ -62,6 +63,14 @@ class Request:
         return {**asdict(self), "overwrite": self.overwrite.value}
 
 
+class _Place(NamedTuple):
+    """Where a restore is; `epoch` is None for the present one. `others` are restores of the epochs that were asked."""
+
+    branch: RestoreBranch
+    epoch: Epoch | None
+    others: Sequence[str] = ()
+
+
 @dataclass(slots=True)
 class Restorer:
     """Plans and carries out restores on an open, refreshed vault; from a thread without an event loop.
@@ -85,7 +94,7 @@ class Restorer:
     allowed: Callable[[Selection], Selection] = lambda selection: selection
     notebooks: Notebooks | None = None
     scout: Scout | None = None
-    _found: dict[str, RestoreBranch] = field(default_factory=dict)
+    _found: dict[str, _Place] = field(default_factory=dict)
 
     # --- plans -------------------------------------------------------------------------------------------------------
 
@@ -127,7 +136,7 @@ class Restorer:
             ConfigurationError: there is no such restore, or it is open.
             NbvaultError: as `plan`.
         """
-        record = read_record(self._branch_of(restore), restore)
+        record = self._record(restore)
         wanted = again.wanted_back(record)
         me, there = self._ask(lambda workspace: who_and_what(workspace, [each.target for each in wanted]))
         entries = make_plan(wanted, there)
@@ -140,11 +149,11 @@ class Restorer:
         """What is left to do of a restore that was interrupted; changes nothing.
 
         Raises:
-            ConfigurationError: there is no such restore, or it is abandoned.
+            ConfigurationError: there is no such restore, or it is abandoned, or of an earlier epoch.
             LockedError: it still runs.
             NbvaultError: as `plan`.
         """
-        record = read_record(self.branch, restore)
+        record = self._record(restore, present=True)
         if record.status is Status.ABANDONED:
             raise ConfigurationError(f"Restore {restore} was abandoned.", hint=f"`nbvault undo {restore}` undoes it.")
         self._refuse_if_alive(record)
@@ -161,10 +170,10 @@ class Restorer:
         """Close an open restore: its notebooks are free for others again. What it did can be undone.
 
         Raises:
-            ConfigurationError: there is no such restore, or it is not open.
+            ConfigurationError: there is no such restore, or it is not open, or of an earlier epoch.
             LockedError: it still runs.
         """
-        record = read_record(self.branch, restore)
+        record = self._record(restore, present=True)
         if record.status is not None:
             raise ConfigurationError(f"Restore {restore} is not open: it is {record.status.value}.")
         self._refuse_if_alive(record)
@@ -185,7 +194,7 @@ class Restorer:
             NbvaultError: the intent could not be written; nothing was changed.
         """
         undone = prepared.intent.undo_of
-        blobs = self._branch_of(undone).blobs if undone else self._blobs()
+        blobs = self._place_of(undone).branch.blobs if undone else self._blobs()
         carrier = Carrier(
             self.branch,
             self.connect,
@@ -258,16 +267,41 @@ class Restorer:
                 hint="Wait until it has ended, or stop it.",
             )
 
-    def _branch_of(self, restore: str) -> RestoreBranch:
-        """The branch that has a restore: the present one or, if that has not, the one of an earlier epoch that has."""
+    def _record(self, restore: str, *, present: bool = False) -> Record:
+        """What is known of a restore.
+
+        Args:
+            present: It must be one of the present epoch.
+        """
+        place = self._place_of(restore)
+        if present and (epoch := place.epoch):
+            raise ConfigurationError(
+                f"Restore {restore} belongs to epoch {epoch.epoch}, which ended at {epoch.until}: it can be neither "
+                "resumed nor abandoned.",
+                hint=f"`nbvault undo {restore}` takes back what it has done; or restore anew.",
+            )
+        return read_record(place.branch, restore, earlier=place.others)
+
+    def _place_of(self, restore: str) -> _Place:
+        """Of a restore that no epoch has, the present one is the place; then all others have been asked."""
         if restore not in self._found:
-            found = self.branch
-            if restore not in found.ids():
-                past = self.vault.past
-                earlier = (self.branch.of_epoch(past.remote_of(epoch)) for epoch in past.epochs)
-                found = next((branch for branch in earlier if restore in branch.ids()), found)
-            self._found[restore] = found
+            self._found[restore] = self._sought(restore)
         return self._found[restore]
+
+    def _sought(self, restore: str) -> _Place:
+        others: list[str] = []
+        if restore not in self.branch.ids():
+            past = self.vault.past
+            for epoch in past.epochs:
+                remote = past.remote_of(epoch)
+                try:
+                    branch = self.branch.of_epoch(remote)
+                except NoRepository as error:
+                    raise past.explained(epoch, error) from error
+                if restore in branch.ids():
+                    return _Place(branch, epoch)
+                others += branch.ids()
+        return _Place(self.branch, None, others)
 
     def _blobs(self) -> BlobReader:
         """The vault's blobs; fetched in turn with whoever else uses this local repository."""

@@ -100,6 +100,10 @@ class WorkspaceClient:
     def deadline(self, moment: float | None) -> None:
         self._transport.deadline = moment
 
+    def stop_by(self, moment: float) -> None:
+        """Somebody asked to stop: after this moment of ``clock.monotonic()`` requests raise DeadlineExceeded."""
+        self._transport.deadline, self._transport.stopping = moment, True
+
     async def ask(self, request: Request, read: Callable[[bytes], T]) -> T:
         """What another API of the workspace answers."""
         return await self._transport.ask(request, read)

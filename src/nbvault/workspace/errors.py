@@ -13,7 +13,7 @@
     |-- Unreachable                1    yes   no answer, or one that broke off (but no: a certificate not trusted)
     |-- Refused                    1    no    any other 3xx or 4xx
     |   `-- NotADirectory          1    no    a folder was asked for, something else is there
-    `-- DeadlineExceeded           1    no    the time limit of the session
+    `-- DeadlineExceeded           1    no    the time limit of the session, or of stopping
 
 `from_answer` is pure. Answers of a workspace are quoted in messages, shortened and on one line; requests never are.
 """
@@ -118,7 +118,7 @@ class NotADirectory(Refused):
 
 
 class DeadlineExceeded(RequestFailed):
-    """The session's time limit has passed; no request was sent."""
+    """The session's time limit, or what somebody who asked to stop leaves us, has passed; no request was sent."""
 
 
 MAX_RETRY_AFTER_S = 600.0

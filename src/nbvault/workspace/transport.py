@@ -124,6 +124,8 @@ class Transport:
     Args:
         random: A number in [0, 1) at each call; spreads retries.
         deadline: The moment of ``clock.monotonic()`` after which requests raise `DeadlineExceeded`; None for never.
+
+    `stopping`: the deadline is there because somebody asked to stop, and is no limit of the session.
     """
 
     def __init__(
@@ -137,6 +139,7 @@ class Transport:
     ) -> None:
         self.stats = RequestCounts()
         self.deadline = deadline
+        self.stopping = False
         self.window = AimdWindow(cap=options.max_in_flight, start=options.start_in_flight)
         self._auth = auth
         self._options = options
@@ -255,7 +258,12 @@ class Transport:
 
     def _check_deadline(self, path: str, *, ahead_s: float = 0.0, maybe_done: bool = False) -> None:
         if self.deadline is not None and self._clock.monotonic() + ahead_s >= self.deadline:
-            error = DeadlineExceeded(f"The session's time limit came before {path} was answered.", path=path)
+            error = DeadlineExceeded(
+                f"Asked to stop; {path} was not answered in the time that was left."
+                if self.stopping
+                else f"The session's time limit came before {path} was answered.",
+                path=path,
+            )
             error.maybe_done = maybe_done
             raise error
 

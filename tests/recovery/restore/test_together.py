@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from nbvault.backup.engine import SyncOptions
 from nbvault.errors import ConfigurationError, LockedError
 from nbvault.gitstore.restores import RECEIPT
+from nbvault.recovery import carry
 from nbvault.recovery.receipt import Receipt
 from nbvault.recovery.restorer import Request
 from nbvault.wiring import run_sync
@@ -148,6 +150,20 @@ def test_a_signal_ends_a_restore_in_order(desk: RestoreDesk) -> None:
     assert found["counts"] == {"entries": 3, "restored": 1, "not done": 2}
     assert desk.resume(restore).exit_code == 0
     assert desk.holding() == wanted
+
+
+def test_what_a_signal_cut_short_says_so(desk: RestoreDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what was under way does not end in time after SIGTERM, the receipt names the signal, and no time limit."""
+    wreck(desk)
+    monkeypatch.setattr(carry, "FINISH_S", 0.0)
+    monkeypatch.setattr(carry, "_stop_if", lambda *_: None)
+    desk.emulator.faults({"kind": "latency", "ms": 900, "match": {"endpoint": "import", "nth": [2, 3]}})
+    with desk.restorer() as restorer:
+        restorer.done = lambda: os.kill(os.getpid(), signal.SIGTERM)
+        receipt = restorer.apply(restorer.plan(Request((FOLDER,))))
+    told = [receipt.error, *(outcome.reason for outcome in receipt.outcomes.values())]
+    assert (receipt.status.value, "Asked to stop; /Clients/f/" in told[0]) == ("interrupted", True), told
+    assert not [each for each in told if "time limit" in each]
 
 
 def test_two_people_restore_one_folder_at_once(desk: RestoreDesk) -> None:
