@@ -97,7 +97,8 @@ class Desk:
     def environment(self) -> dict[str, str]:
         """Everything that a command needs to know, as variables."""
         return {
-            **{name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ},
+            # With PYTHONPATH, a second work tree runs its own code.
+            **{name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "PYTHONPATH") if name in os.environ},
             "WS": self.emulator.workspace_token,
             "GT": self.emulator.git_token,
             "NBVAULT_WORKSPACE__HOST": self.emulator.workspace_url,
