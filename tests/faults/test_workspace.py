@@ -219,3 +219,19 @@ def test_a_notebook_that_is_given_a_name_with_a_slash(place: Place) -> None:
     assert place.saved()[late] == place.world()[late]
     report = place.sync()
     assert (report.counts.failed, report.counts.saved, report.counts.deleted) == (1, 0, 0)
+
+
+def test_a_name_with_a_slash_that_is_given_before_the_export(place: Place) -> None:
+    """What was to be exported is found again under such a name, and not mistaken for the notebook at that path."""
+    other = f"{HIT}/a/late"
+    place.emulator.create(other, source("another"))
+    number = place.emulator.create(f"{HIT}/late", source("first"))["object_id"]
+    renamed = [
+        {"op": "delete", "path": f"{HIT}/late"},
+        {"op": "create", "path": HIT, "name": "a/late", "object_id": number, "content": source("first")},
+    ]
+    match = {"endpoint": "export", "path": f"{HIT}/late", "nth": 1}
+    place.emulator.faults({"kind": "do", "do": renamed, "when": "before", "match": match})
+    report = place.sync()
+    assert (report.exit_code, report.counts.added, report.counts.failed) == (3, 1, 1), report
+    assert (place.saved()[other], f"{HIT}/late" in place.saved()) == (place.world()[other], False)

@@ -213,6 +213,10 @@ class Survey:
         else:
             self._enter(entry)
 
+    def _is_refused(self, object_id: int) -> bool:
+        outcome = self.ledger.outcomes.get(object_id)
+        return outcome is not None and outcome.unreachable
+
     def _enter(self, entry: ListedObject, *, contested: bool = False) -> Sequence[Outcome]:
         """Decide on an object; it comes back where it is to be exported."""
         row = self._knowledge.rows.get(entry.object_id)
@@ -249,9 +253,10 @@ class Survey:
         await self.scanner.settle_404s()
         watched, self._watched = self._watched, {}
         for object_id, paths in twice.items():
-            await self._place(object_id, paths, watched[object_id])
+            if not self._is_refused(object_id):
+                await self._place(object_id, paths, watched[object_id])
         for object_id, outcome in vanished.items():
-            if object_id not in twice:
+            if object_id not in twice and not self._is_refused(object_id):
                 await self._find_again(outcome, watched[object_id])
         await self._drain()
 
