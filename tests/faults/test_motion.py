@@ -207,6 +207,34 @@ def test_what_cannot_be_proven_gone_is_kept_and_said(place: Place) -> None:
     place.assert_whole(place.sync())
 
 
+def test_what_moved_to_a_place_that_is_not_proven_free_waits(place: Place) -> None:
+    """A notebook that moved took it, and a new one that one's: both wait for the next session, and none is deleted."""
+    gone, *others = sorted(path for path in place.world() if path.startswith(f"{B}/"))[:4]
+    comer = "/Clients/2025/comer"
+    place.emulator.create(comer, source("it moves"))
+    place.assert_whole(place.sync())
+    place.emulator.delete(gone)
+    faults = [{"kind": "latency", "ms": 300, "match": {"endpoint": "list", "path": B}}]
+    faults += [{"kind": "latency", "ms": 500, "match": {"nth": 1, "endpoint": "list", "path": "/Clients/2025"}}]
+    for number, path in enumerate(others, start=2):
+        new = {"op": "create", "path": path, "content": source("another")}
+        moves = [{"op": "move", "from": path, "to": f"{A}/moved {number}"}, new]
+        if path == others[-1]:
+            moves[1:] = [{"op": "move", "from": comer, "to": path}, {**new, "path": comer}]
+        faults.append(do("after", moves, endpoint="list", path=A, nth=number))
+        if path == others[-1]:
+            faults.append(
+                {"kind": "latency", "ms": 300, "match": {"nth": number, "endpoint": "list", "path": "/Clients/2025"}}
+            )
+    place.emulator.faults(*faults)
+    report = place.sync()
+    assert (report.exit_code, report.counts.deleted) == (3, 1), report
+    assert {each.path for each in report.problems if each.state is State.FAILED} == {others[-1], comer}
+    assert len(tombstones(place)) == 1
+    place.emulator.faults()
+    place.assert_whole(place.sync())
+
+
 def test_a_new_notebook_that_moves_on_before_its_export(place: Place) -> None:
     """The vault has no row for it, and its new folder was listed before: it is looked for all the same."""
     place.emulator.create(f"{B}/new", source("new"))

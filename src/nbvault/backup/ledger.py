@@ -27,8 +27,8 @@ class Outcome:
     """What became of one listed object that is not simply unchanged.
 
     `blob`, `extension` and `editor` are set once its content is known; `state` is empty until it is decided.
-    `from_archive`: its bytes are from the archive of its folder, and not compared with its own export. `unreachable`:
-    its name holds a slash, so that its path is, or may be, another's.
+    `from_archive`: its bytes are from the archive of its folder, and not compared with its own export. `stays`: its
+    row, if it has one, keeps its place, whatever path is listed: that is, or may be, another's.
     """
 
     listed: ListedObject
@@ -41,7 +41,7 @@ class Outcome:
     extension: str = ""
     contested: bool = False
     from_archive: bool = False
-    unreachable: bool = False
+    stays: bool = False
     editor: Person = UNKNOWN
 
 

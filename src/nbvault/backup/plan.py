@@ -105,7 +105,7 @@ class Planner:
 
     def _writable(self, outcome: Outcome) -> bool:
         """A failed notebook that moved is moved, too: with its last good version and its old times."""
-        moved_and_failed = outcome.state is State.FAILED and _moved(outcome) and not outcome.unreachable
+        moved_and_failed = outcome.state is State.FAILED and _moved(outcome) and not outcome.stays
         if outcome.state is not State.SAVED and not moved_and_failed:
             return False
         if outcome.row is None:
@@ -237,7 +237,7 @@ def displaced(ledger: Ledger, rows: Iterable[Row]) -> list[Row]:
     """The rows at whose path another notebook has been saved, and which are not on the move themselves.
 
     Such a notebook is gone even if it was listed before the other came to its place; it then leaves the ledger. One
-    that is out of reach stays there, but has no place any more.
+    that is listed at a path that is not its own stays there, but has no place any more.
     """
     newest: dict[str, int] = {}
     for outcome in list(ledger.in_state(State.SAVED)):
@@ -252,10 +252,10 @@ def displaced(ledger: Ledger, rows: Iterable[Row]) -> list[Row]:
         if newest.get(row.path, row.object_id) == row.object_id:
             continue
         seen = ledger.outcomes.get(row.object_id)
-        out_of_reach = seen is not None and seen.unreachable
-        if seen is None or out_of_reach or not _moved(seen) or seen.state is State.SKIPPED:
+        stays = seen is not None and seen.stays
+        if seen is None or stays or not _moved(seen) or seen.state is State.SKIPPED:
             found.append(row)
-            if ledger.seen_at(row.object_id) == row.path and not out_of_reach:
+            if ledger.seen_at(row.object_id) == row.path and not stays:
                 ledger.forget(row.object_id)
     return found
 

@@ -209,13 +209,13 @@ class Survey:
         row = self._knowledge.rows.get(entry.object_id)
         reason = "its name holds a slash, so no request can name it: rename it in the workspace"
         if self._scope.covers(entry.path):
-            self.ledger.put(Outcome(entry, row, State.FAILED, reason=reason, unreachable=True))
+            self.ledger.put(Outcome(entry, row, State.FAILED, reason=reason, stays=True))
         else:
             self._enter(entry)
 
     def _is_refused(self, object_id: int) -> bool:
         outcome = self.ledger.outcomes.get(object_id)
-        return outcome is not None and outcome.unreachable
+        return outcome is not None and outcome.stays
 
     def _enter(self, entry: ListedObject, *, contested: bool = False) -> Sequence[Outcome]:
         """Decide on an object; it comes back where it is to be exported."""
@@ -336,18 +336,25 @@ class Survey:
         )
 
     def _refuse_unproven(self, proven: set[int]) -> None:
-        """What came to the place of one that is not proven gone waits for the next session: it is no proof."""
+        """What came to the place of one that is not proven gone waits for the next session: it is no proof.
+
+        Nor is what came to the place of one that must wait so.
+        """
         self._displaced()
-        doubtful = {m.row.path for m in self._missing() if _is_candidate(m) and m.row.object_id not in proven}
-        for outcome in [o for o in self.ledger.in_state(State.SAVED) if o.row is None and o.listed.path in doubtful]:
-            outcome.state = State.FAILED
-            outcome.reason = "the notebook that was at its path may only have moved: the workspace kept changing"
+        taken = {m.row.path for m in self._missing() if _is_candidate(m) and m.row.object_id not in proven}
+        while comers := [o for o in self.ledger.in_state(State.SAVED) if o.listed.path in taken and _has_come(o)]:
+            for outcome in comers:
+                outcome.state = State.FAILED
+                outcome.reason = "the notebook that was at its path may only have moved: the workspace kept changing"
+                if outcome.row is not None:
+                    outcome.stays = True
+                    taken.add(outcome.row.path)
 
     def _findings(self, proven: set[int], replaced: list[Row]) -> Findings:
         missing = self._missing()
         failed = self.ledger.in_state(State.FAILED)
         # The new notebook at its path could not be saved: until then the old content is what there is.
-        not_replaced = {outcome.listed.path for outcome in failed if outcome.row is None and not outcome.unreachable}
+        not_replaced = {outcome.listed.path for outcome in failed if outcome.row is None and not outcome.stays}
         kept = [m for m in missing if m.row.path in not_replaced]
         missing = [m for m in missing if m.row.path not in not_replaced]
         candidates = [m for m in missing if _is_candidate(m) and m.row.object_id in proven]
@@ -368,6 +375,11 @@ class Survey:
 
 def _is_candidate(missing: Missing) -> bool:
     return missing.fate in (Fate.ABSENT, Fate.FOLDER_VANISHED)
+
+
+def _has_come(outcome: Outcome) -> bool:
+    """Whether a notebook is not where the vault has it, or not in the vault."""
+    return outcome.row is None or outcome.row.path != outcome.listed.path
 
 
 def _holds_slash(entry: ListedObject, folder: str) -> bool:
